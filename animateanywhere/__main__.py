@@ -1,0 +1,159 @@
+"""`python -m animateanywhere generate|pose|doctor`: everything the page does, from the command line."""
+
+import argparse
+import dataclasses
+import signal
+import sys
+import typing
+from pathlib import Path
+
+from animateanywhere.cancel import CancelToken
+from animateanywhere.config import GenerateConfig, field_help
+from animateanywhere.errors import Cancelled, InputError
+from animateanywhere.memory import keep_freed_memory
+
+PICTURE_SIDE_PX = 640
+"""Longest side of the video that `pose --picture` draws: all its frames are held in memory."""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m animateanywhere",
+        description="A person's picture, a background picture and a pose sequence become a video.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    generate = commands.add_parser("generate", help="make a video; without options, the bundled example")
+    for name, text in (
+        ("human", "picture of the person"),
+        ("background", "picture of the place"),
+        ("pose", "video of a moving person, drawn skeleton video, or pose json"),
+    ):
+        generate.add_argument(f"--{name}", type=Path, help=f"{text} (default: the bundled example)")
+    generate.add_argument("--model", default="mini", help="'mini', a model folder, or a Hub id (default: mini)")
+    generate.add_argument("--output", type=Path, default=Path("out.mp4"), help="the mp4 to write (default: out.mp4)")
+    add_config_options(generate, GenerateConfig)
+    pose = commands.add_parser("pose", help="find the joints of people in a video")
+    pose.add_argument("video", type=Path, help="video or picture with people in it")
+    pose.add_argument("--output", type=Path, required=True, help="pose json to write")
+    pose.add_argument("--picture", type=Path, help="also write a video of the drawn pose (mp4)")
+    pose.add_argument("--fps", type=float, help="frames per second to sample (default: the video's own)")
+    add_config_options(pose, GenerateConfig, only=("detector",))
+    doctor = commands.add_parser("doctor", help="say what this machine has and what works on it")
+    doctor.add_argument("--json", action="store_true", help="print json instead of lines")
+    return parser
+
+
+def add_config_options(parser: argparse.ArgumentParser, cls, only: tuple[str, ...] | None = None) -> None:
+    """One option per dataclass field: name, type, default and help all come from the field."""
+    helps, hints = field_help(cls), typing.get_type_hints(cls)
+    for field in dataclasses.fields(cls):
+        if only is not None and field.name not in only:
+            continue
+        names = [f"--{field.name.replace('_', '-')}"] + (["--steps"] if field.name == "num_inference_steps" else [])
+        options = {"default": field.default, "dest": field.name, "help": helps[field.name].replace("%", "%%")}
+        kind = [k for k in typing.get_args(hints[field.name]) or (hints[field.name],) if k is not type(None)]
+        if hints[field.name] is bool:
+            options["action"] = argparse.BooleanOptionalAction
+        elif isinstance(kind[0], str):
+            options["choices"] = kind
+        else:
+            options["type"] = kind[0]
+        parser.add_argument(*names, **options)
+
+
+def run_generate(args: argparse.Namespace, cancel: CancelToken) -> None:
+    from animateanywhere.generate import GenerateRequest, generate, plan
+    from animateanywhere.media import check_output_path
+    from animateanywhere.pipeline import load_pipeline
+
+    config = GenerateConfig(**{f.name: getattr(args, f.name) for f in dataclasses.fields(GenerateConfig)})
+    given = {name: getattr(args, name) for name in ("human", "background", "pose") if getattr(args, name)}
+    request = GenerateRequest(**given, config=config, output=args.output)
+    check_output_path(request.output)
+    pipeline = load_pipeline(args.model)
+    planned = plan(request, pipeline.model)
+    say(f"model {pipeline.model.name}: {pipeline.model.trained_on}")
+    say(f"making {planned.describe()}")
+    result = generate(pipeline, request, on_progress=ProgressLine(), cancel=cancel)
+    for note in result.notes:
+        say(f"note: {note}")
+    print(f"{result.path}  seed {result.seed}  {result.seconds:.1f} s  model {result.model_name}")
+
+
+def run_pose(args: argparse.Namespace, cancel: CancelToken) -> None:
+    from animateanywhere.config import PoseStyle
+    from animateanywhere.media import VideoFrames, check_output_path, limited_size, write_video
+    from animateanywhere.pipeline import Progress
+    from animateanywhere.pose.detector import extract_pose
+    from animateanywhere.pose.draw import draw_pose
+
+    check_output_path(args.output, ".json")
+    if args.picture:
+        check_output_path(args.picture)
+    line = ProgressLine()
+    sequence = extract_pose(
+        args.video,
+        detector=args.detector,
+        fps=args.fps,
+        on_progress=lambda done, total: line(Progress("pose", done, total, 0.0)),
+        cancel=cancel,
+    )
+    sequence.to_json(args.output)
+    if args.picture:
+        frames = draw_pose(sequence, limited_size(*sequence.image_size, PICTURE_SIDE_PX), PoseStyle())
+        write_video(VideoFrames(frames, sequence.fps), args.picture)
+    found = f"{sequence.num_people} people, seen in {sequence.coverage():.0%} of {sequence.num_frames} frames"
+    print(f"{args.output}  {found}  {sequence.fps:g} fps")
+
+
+def run_doctor(args: argparse.Namespace, cancel: CancelToken) -> None:
+    from animateanywhere.doctor import examine, report_json, report_lines
+
+    findings = examine()
+    print(report_json(findings) if args.json else "\n".join(report_lines(findings)))
+
+
+class ProgressLine:
+    """Progress on standard error: one line that rewrites itself on a terminal, a line per phase elsewhere."""
+
+    def __init__(self):
+        self._phase = ""
+
+    def __call__(self, progress) -> None:
+        if sys.stderr.isatty():
+            remaining = "" if progress.remaining_s is None else f", {progress.remaining_s:.0f} s left"
+            sys.stderr.write(f"\r\033[K{progress.phase} {progress.done}/{progress.total}{remaining}")
+            if progress.done == progress.total:
+                sys.stderr.write("\n")
+            sys.stderr.flush()
+        elif progress.phase != self._phase:
+            say(progress.phase)
+        self._phase = progress.phase
+
+
+def say(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
+COMMANDS = {"generate": run_generate, "pose": run_pose, "doctor": run_doctor}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit codes: 0 done, 2 bad input (one line), 130 stopped."""
+    args = build_parser().parse_args(argv)
+    keep_freed_memory()
+    cancel = CancelToken()
+    signal.signal(signal.SIGINT, lambda *_: cancel.cancel())
+    try:
+        COMMANDS[args.command](args, cancel)
+    except InputError as error:
+        say(f"error: {error}")
+        return 2
+    except Cancelled:
+        say("stopped")
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

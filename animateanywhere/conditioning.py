@@ -1,0 +1,124 @@
+"""Pictures and words to the tensors the networks are conditioned on; the pipeline and the trainer both come through here.
+
+Legend: B batch, T video frames, F latent frames, C latent channels, h w latent size, S text tokens.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from animateanywhere.errors import InputError
+
+
+@dataclass(frozen=True)
+class ConditionInputs:
+    """One clip's inputs, ready at the model's size."""
+
+    reference_image: np.ndarray  # uint8 [H, W, 3], the person on the flat canvas
+    background_image: np.ndarray  # uint8 [H, W, 3]
+    pose_frames: np.ndarray  # uint8 [T, H, W, 3], the drawn pose
+    prompt: str = ""
+
+    def __post_init__(self):
+        size = self.pose_frames.shape[1:]
+        for name in ("reference_image", "background_image"):
+            if getattr(self, name).shape != size:
+                raise InputError(
+                    f"{name} is {getattr(self, name).shape}, pose frames are {size}: bring all three to the model's size"
+                )
+
+
+@dataclass(frozen=True)
+class RawLatents:
+    """VAE latents of one batch before any scaling: what a training cache stores."""
+
+    pose: torch.Tensor  # [B, F, C, h, w]
+    reference: torch.Tensor  # [B, 1, C, h, w]
+    background: torch.Tensor  # [B, 1, C, h, w]
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What the denoiser is conditioned on. None for pose or reference: that condition is dropped."""
+
+    prompt_embeds: torch.Tensor  # [B, S, text_dim]
+    pose_latents: torch.Tensor | None  # [B, F, C, h, w]
+    reference_latents: torch.Tensor | None  # [B, patch_size_t, C, h, w]
+    background_latents: torch.Tensor  # [B, F, C, h, w], zero after frame 0; all zero: dropped
+
+    def dropped(self, human=False, background=False, pose=False) -> "Conditions":
+        """The same conditions without the named ones."""
+        return replace(
+            self,
+            pose_latents=None if pose else self.pose_latents,
+            reference_latents=None if human else self.reference_latents,
+            background_latents=torch.zeros_like(self.background_latents) if background else self.background_latents,
+        )
+
+
+def pixels_to_model(frames: np.ndarray | torch.Tensor) -> torch.Tensor:
+    """uint8 `[B, T, H, W, 3]` -> float32 in [-1, 1], `[B, 3, T, H, W]`."""
+    return torch.as_tensor(frames).permute(0, 4, 1, 2, 3).float() / 127.5 - 1.0
+
+
+def pixels_from_model(frames: torch.Tensor) -> torch.Tensor:
+    """float `[B, 3, T, H, W]` in [-1, 1] -> uint8 `[B, T, H, W, 3]`."""
+    return ((frames.float() + 1.0) * 127.5).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 4, 1)
+
+
+@torch.no_grad()
+def encode_frames(vae, frames: np.ndarray | torch.Tensor) -> torch.Tensor:
+    """uint8 `[B, T, H, W, 3]`, T a multiple of 8 or 1 -> unscaled latents `[B, F, C, h, w]` (the distribution's mode)."""
+    pixels = pixels_to_model(frames).to(vae.device, vae.dtype)
+    return vae.encode(pixels).latent_dist.mode().transpose(1, 2)
+
+
+@torch.no_grad()
+def decode_latents(vae, latents: torch.Tensor) -> torch.Tensor:
+    """Unscaled latents `[B, F, C, h, w]` -> uint8 `[B, T, H, W, 3]` on the CPU."""
+    return pixels_from_model(vae.decode(latents.transpose(1, 2).to(vae.dtype)).sample).cpu()
+
+
+def encode_prompts(tokenizer, text_encoder, prompts: list[str], max_length: int) -> torch.Tensor:
+    """Text embeddings `[B, max_length, text_dim]`; longer prompts are cut, padding is attended to as in pre-training."""
+    tokens = tokenizer(prompts, padding="max_length", max_length=max_length, truncation=True, return_tensors="pt")
+    return text_encoder(tokens.input_ids.to(text_encoder.device))[0]
+
+
+def assemble(raw: RawLatents, prompt_embeds, scaling_factor, image_latent_scale, patch_size_t) -> Conditions:
+    """Scale and pad raw latents as the networks expect them.
+
+    Pose and person carry the VAE's `scaling_factor`; the background is at raw scale times `image_latent_scale` (1.0),
+    followed by zeros in latent space for all later frames, as the base model was pre-trained.
+    """
+    frames = raw.pose.shape[1]
+    background = torch.zeros_like(raw.pose)
+    background[:, :1] = raw.background * image_latent_scale
+    return Conditions(
+        prompt_embeds=prompt_embeds,
+        pose_latents=raw.pose * scaling_factor,
+        reference_latents=(raw.reference * scaling_factor).repeat(1, patch_size_t or 1, 1, 1, 1),
+        background_latents=background[:, :frames],
+    )
+
+
+@torch.no_grad()
+def encode(components, inputs: ConditionInputs, image_latent_scale: float = 1.0) -> Conditions:
+    """Encode one clip's inputs with the model's own VAE and text encoder."""
+    transformer, vae = components.transformer, components.vae
+    raw = RawLatents(
+        pose=encode_frames(vae, inputs.pose_frames[None]),
+        reference=encode_frames(vae, inputs.reference_image[None, None]),
+        background=encode_frames(vae, inputs.background_image[None, None]),
+    )
+    prompt_embeds = encode_prompts(
+        components.tokenizer, components.text_encoder, [inputs.prompt], transformer.config.max_text_seq_length
+    )
+    return assemble(
+        raw,
+        prompt_embeds.to(raw.pose),
+        vae.config.scaling_factor,
+        image_latent_scale,
+        transformer.config.patch_size_t,
+    )

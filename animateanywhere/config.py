@@ -1,0 +1,169 @@
+"""What a model repeats at inference and what a person may choose for one video. No torch here: parsers and pages read it.
+
+A default is written once, in a field; the help text is the docstring below the field (`field_help`).
+"""
+
+import ast
+import dataclasses
+import inspect
+import json
+import textwrap
+import typing
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Literal
+
+from animateanywhere.errors import InputError
+
+
+@dataclass(frozen=True)
+class PoseStyle:
+    """How a pose sequence is drawn for a model: part of the checkpoint, because a model only reads its own style."""
+
+    stick_width: float = 0.025
+    """Limb width as a fraction of the picture's short side."""
+    draw_feet: bool = False
+    """Draw the six foot joints."""
+    draw_hands: bool = True
+    """Draw 21 joints per hand."""
+    draw_face: bool = True
+    """Draw the 68 face joints as white dots."""
+    min_confidence: float = 0.3
+    """A joint below this confidence is not drawn, nor the limbs that end in it."""
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Everything inference must repeat from training. Saved as `animateanywhere.json` beside the weights."""
+
+    name: str = "mini"
+    """Name shown beside every clip."""
+    width: int = 168
+    """Landscape width in pixels; portrait swaps width and height."""
+    height: int = 96
+    """Landscape height in pixels."""
+    num_frames: int = 24
+    """Video frames of one clip, a multiple of 8."""
+    max_num_frames: int = 48
+    """Longest clip the model makes in one piece."""
+    fps: float = 8.0
+    """Frames per second that the model was trained at."""
+    num_inference_steps: int = 20
+    """Denoising steps unless the person chooses otherwise."""
+    guidance_scale: float = 2.5
+    """Guidance unless the person chooses otherwise (paper IV-A: 2.5)."""
+    image_latent_scale: float = 1.0
+    """Factor on the background image's VAE latents: 1.0 as the base model saw it in pre-training."""
+    reference_canvas: tuple[int, int, int] = (231, 230, 230)
+    """Flat RGB behind the cut-out person (paper, figure 2)."""
+    pose_style: PoseStyle = field(default_factory=PoseStyle)
+    """How poses are drawn."""
+    branch: Literal["copy", "lora"] = "copy"
+    """Kind of the two control branches: own copies of the base's first blocks, or LoRA on the base's own."""
+    base_model: str | None = None
+    """Hub id of the frozen base that is not in this folder; None: the folder holds every weight."""
+    trained_on: str = ""
+    """One sentence on what made these weights, shown next to the model's name."""
+
+    def __post_init__(self):
+        if self.width < self.height:
+            raise InputError(f"model size {self.width}x{self.height}: give the landscape size, width >= height")
+        if self.num_frames % 8 or self.num_frames < 8:
+            raise InputError(f"num_frames {self.num_frames}: expected a multiple of 8, at least 8")
+        if self.branch not in ("copy", "lora"):
+            raise InputError(f"branch {self.branch!r}: expected 'copy' or 'lora'")
+
+    def size_for(self, width: int, height: int) -> tuple[int, int]:
+        """(width, height) in pixels of the clip that a picture of this shape leads to: landscape unless taller than wide."""
+        return (self.width, self.height) if width >= height else (self.height, self.width)
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self), indent=2)
+
+    @classmethod
+    def from_json(cls, text: str) -> "ModelConfig":
+        """Read `to_json`'s text. Raises InputError on unknown fields or broken json."""
+        return dataclass_from_json(cls, text)
+
+
+@dataclass(frozen=True)
+class GenerateConfig:
+    """What a person chooses for one video. None means: the model's own default."""
+
+    prompt: str = ""
+    """Optional words on the background's motion, such as 'the camera follows'."""
+    num_frames: int | None = None
+    """Video frames; snapped to a multiple of 8 (the model's default if left empty)."""
+    seed: int = -1
+    """Same seed, same video. -1 draws one and shows it."""
+    num_inference_steps: int | None = None
+    """Denoising steps: more is slower and finer."""
+    guidance_scale: float | None = None
+    """How strongly person, background and pose are enforced; 1 turns guidance off and halves the time."""
+    scheduler: Literal["ddim", "dpm"] = "dpm"
+    """Sampler: DPM-Solver++ (fewer steps) or DDIM (deterministic reference)."""
+    person: int = 0
+    """Which person of the pose video: 0 is the largest."""
+    detector: Literal["mediapipe", "rtmlib"] = "mediapipe"
+    """Pose detector: mediapipe works offline, rtmlib downloads better models once."""
+    metadata: bool = True
+    """Write seed, settings, model and input hashes into the mp4's comment."""
+
+    def __post_init__(self):
+        for name, low, high in (("num_frames", 1, 10_000), ("num_inference_steps", 1, 1000), ("person", 0, 99)):
+            value = getattr(self, name)
+            if value is not None and not low <= value <= high:
+                raise InputError(f"{name} {value}: expected {low} to {high}")
+        if self.guidance_scale is not None and not 1.0 <= self.guidance_scale <= 20.0:
+            raise InputError(f"guidance scale {self.guidance_scale}: expected 1 (off) to 20")
+        if not -1 <= self.seed < 2**63:
+            raise InputError(f"seed {self.seed}: expected -1 (draw one) or a whole number from 0 to 2^63-1")
+
+
+@cache
+def field_help(cls) -> dict[str, str]:
+    """Docstrings written under a dataclass's fields, by field name: the one source of help texts for parser and page."""
+    body = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0].body
+    helps = {}
+    for node, following in zip(body, body[1:], strict=False):
+        if (
+            isinstance(node, ast.AnnAssign)
+            and isinstance(following, ast.Expr)
+            and isinstance(following.value, ast.Constant)
+        ):
+            helps[node.target.id] = following.value.value
+    return helps
+
+
+def dataclass_from_json(cls, text: str):
+    """Read a frozen settings dataclass, nested ones and tuples of them included. Raises InputError on unknown fields."""
+    return _from_dict(cls, _parse(text))
+
+
+def _parse(text: str) -> dict:
+    try:
+        values = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InputError(
+            f"settings are not valid json ({error}): the file is damaged, fetch or write it again"
+        ) from error
+    if not isinstance(values, dict):
+        raise InputError(f"settings: expected a json object, got {type(values).__name__}")
+    return values
+
+
+def _from_dict(cls, values: dict):
+    types = typing.get_type_hints(cls)
+    unknown = sorted(set(values) - {f.name for f in dataclasses.fields(cls)})
+    if unknown:
+        raise InputError(f"unknown settings {', '.join(unknown)} for {cls.__name__}: the file is of another version")
+    return cls(**{name: _convert(types[name], value) for name, value in values.items()})
+
+
+def _convert(kind, value):
+    if dataclasses.is_dataclass(kind) and isinstance(value, dict):
+        return _from_dict(kind, value)
+    if isinstance(value, list):
+        inner = typing.get_args(kind)[:1]
+        return tuple(_convert(inner[0], item) if inner else item for item in value)
+    return value

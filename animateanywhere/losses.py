@@ -1,0 +1,38 @@
+"""The training objective, one function per equation of the paper."""
+
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True)
+class LossTerms:
+    """Losses of one step, 0-d tensors; None: the stage does not use that term."""
+
+    latent: torch.Tensor
+    perceptual: torch.Tensor | None = None
+    epipolar: torch.Tensor | None = None
+
+    def total(self, perceptual_weight: float, epipolar_weight: float) -> torch.Tensor:
+        """Equation 7: latent + lambda_vgg * perceptual + lambda_epipolar * epipolar."""
+        total = self.latent
+        if self.perceptual is not None:
+            total = total + perceptual_weight * self.perceptual
+        if self.epipolar is not None:
+            total = total + epipolar_weight * self.epipolar
+        return total
+
+
+def velocity_target(clean, noise, alphas_cumprod, timestep):
+    """v = sqrt(abar) * noise - sqrt(1 - abar) * clean, and the noisy latents sqrt(abar) * clean + sqrt(1 - abar) * noise.
+
+    `clean`, `noise` `[B, F, C, h, w]`; `timestep [B]`. Returns (noisy latents, velocity) in float32.
+    """
+    abar = alphas_cumprod.to(clean.device)[timestep].float().view(-1, 1, 1, 1, 1)
+    clean, noise = clean.float(), noise.float()
+    return abar.sqrt() * clean + (1 - abar).sqrt() * noise, abar.sqrt() * noise - (1 - abar).sqrt() * clean
+
+
+def latent_loss(velocity_pred, velocity) -> torch.Tensor:
+    """Equation 5 in velocity form (what the base model was trained with), mean squared error in float32."""
+    return torch.nn.functional.mse_loss(velocity_pred.float(), velocity.float())

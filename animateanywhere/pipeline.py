@@ -1,0 +1,187 @@
+"""Conditions to pixels: the denoising loop."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from diffusers import CogVideoXDDIMScheduler, CogVideoXDPMScheduler, DiffusionPipeline
+
+from animateanywhere.cancel import CancelToken
+from animateanywhere.checkpoint import load_components, resolve_model
+from animateanywhere.conditioning import ConditionInputs, decode_latents, encode, encode_prompts
+from animateanywhere.config import ModelConfig
+from animateanywhere.denoiser import ControlFeatures, Denoiser
+from animateanywhere.errors import InputError
+
+DEFAULT_MODEL = ModelConfig()
+SCHEDULERS = {"ddim": CogVideoXDDIMScheduler, "dpm": CogVideoXDPMScheduler}
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is. `remaining_s` is None until it can be told from measured steps."""
+
+    phase: str
+    done: int
+    total: int
+    elapsed_s: float
+    remaining_s: float | None = None
+
+
+class AnimateAnywherePipeline(DiffusionPipeline):
+    """Person, background and pose pictures to video frames, with one loaded model."""
+
+    model_cpu_offload_seq = "text_encoder->pose_controlnet->reference_net->transformer->vae"
+
+    def __init__(
+        self,
+        tokenizer,
+        text_encoder,
+        vae,
+        transformer,
+        pose_controlnet,
+        reference_net,
+        scheduler,
+        model: ModelConfig = DEFAULT_MODEL,
+    ):
+        super().__init__()
+        self.register_modules(
+            tokenizer=tokenizer,
+            text_encoder=text_encoder,
+            vae=vae,
+            transformer=transformer,
+            pose_controlnet=pose_controlnet,
+            reference_net=reference_net,
+            scheduler=scheduler,
+        )
+        self.model = model
+
+    @classmethod
+    def from_model(cls, name: str = "mini", dtype: torch.dtype = torch.float32) -> "AnimateAnywherePipeline":
+        """Load `mini`, a folder or a Hub id. Raises InputError if it is none or lacks a control branch."""
+        folder = resolve_model(name)
+        components, info = load_components(folder, dtype)
+        missing = [part for part in ("pose_controlnet", "reference_net") if part not in info.parts]
+        if missing:
+            raise InputError(f"{folder} (stage {info.stage}) has no {' and no '.join(missing)} yet: train it further")
+        return cls(**vars(components), model=info.model)
+
+    @property
+    def denoiser(self) -> Denoiser:
+        return Denoiser(self.transformer, self.pose_controlnet, self.reference_net)
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        inputs: ConditionInputs,
+        num_inference_steps: int | None = None,
+        guidance_scale: float | None = None,
+        seed: int = 0,
+        scheduler: Literal["ddim", "dpm"] = "dpm",
+        on_progress: Callable[[Progress], None] | None = None,
+        cancel: CancelToken | None = None,
+    ) -> np.ndarray:
+        """Make one clip: uint8 `[T, H, W, 3]`, as many frames as `inputs.pose_frames`, frame k in the pose of frame k.
+
+        `guidance_scale` 1 runs the conditional branch alone. Raises Cancelled at the next network call after
+        `cancel` was set, without decoding.
+        """
+        steps = num_inference_steps or self.model.num_inference_steps
+        guidance = self.model.guidance_scale if guidance_scale is None else guidance_scale
+        cancel, clock = cancel or CancelToken(), _Clock(on_progress)
+
+        # 1. Encode the three inputs and the prompt
+        clock.report("conditions", 0, 1)
+        conditions = encode(self, inputs, self.model.image_latent_scale)
+        cancel.raise_if_set()
+
+        # 2. Run both control branches, once for all steps; the unconditional branch has none
+        branches = [("cond", conditions, self.denoiser.control_features(conditions))]
+        if guidance != 1.0:
+            empty = self._unconditional(conditions)
+            branches.append(("uncond", empty, ControlFeatures(None, None)))
+
+        # 3. Denoise
+        stepper = _Stepper(SCHEDULERS[scheduler].from_config(self.scheduler.config), steps, seed, self.device)
+        latents = stepper.noise(conditions.background_latents)
+        for index, timestep in enumerate(stepper.timesteps):
+            clock.report("denoising", index, steps)
+            velocities = []
+            for name, branch_conditions, features in branches:
+                cancel.raise_if_set()
+                with self.transformer.cache_context(name):
+                    velocities.append(
+                        self.denoiser.velocity(
+                            latents, timestep.expand(len(latents)), branch_conditions, features
+                        ).float()
+                    )
+            velocity = velocities[0]
+            if guidance != 1.0:
+                velocity = velocities[1] + guidance * (velocities[0] - velocities[1])
+            latents = stepper.step(velocity, index, latents)
+        clock.report("denoising", steps, steps)
+
+        # 4. Decode
+        cancel.raise_if_set()
+        clock.report("decoding", 0, 1)
+        frames = decode_latents(self.vae, latents / self.vae.config.scaling_factor)[0].numpy()
+        clock.report("decoding", 1, 1)
+        self.maybe_free_model_hooks()
+        return frames
+
+    def _unconditional(self, conditions):
+        """No person, no background, no pose, no words (guidance's second branch)."""
+        length = self.transformer.config.max_text_seq_length
+        empty = encode_prompts(self.tokenizer, self.text_encoder, [""], length).to(conditions.prompt_embeds)
+        dropped = conditions.dropped(human=True, background=True, pose=True)
+        return type(conditions)(**{**vars(dropped), "prompt_embeds": empty})
+
+
+class _Stepper:
+    """One interface over both samplers; every random number comes from `seed`, drawn on the CPU."""
+
+    def __init__(self, scheduler, steps: int, seed: int, device):
+        self._scheduler = scheduler
+        self._generator = torch.Generator().manual_seed(seed)
+        self._previous = None
+        scheduler.set_timesteps(steps, device=device)
+        self.timesteps = scheduler.timesteps
+
+    def noise(self, like: torch.Tensor) -> torch.Tensor:
+        return torch.randn(like.shape, generator=self._generator).to(like) * self._scheduler.init_noise_sigma
+
+    def step(self, velocity, index: int, latents):
+        timestep = self.timesteps[index]
+        if isinstance(self._scheduler, CogVideoXDDIMScheduler):
+            return self._scheduler.step(velocity, timestep, latents, return_dict=False)[0].to(latents.dtype)
+        earlier = self.timesteps[index - 1] if index else None
+        latents, self._previous = self._scheduler.step(
+            velocity, self._previous, timestep, earlier, latents, generator=self._generator, return_dict=False
+        )
+        return latents.to(velocity.dtype)
+
+
+class _Clock:
+    """Turns step counts into elapsed and remaining seconds."""
+
+    def __init__(self, on_progress: Callable[[Progress], None] | None):
+        self._report = on_progress or (lambda progress: None)
+        self._started = self._phase_started = time.monotonic()
+        self._phase = ""
+
+    def report(self, phase: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        if phase != self._phase:
+            self._phase, self._phase_started = phase, now
+        remaining = (now - self._phase_started) / done * (total - done) if done else None
+        self._report(Progress(phase, done, total, now - self._started, remaining))
+
+
+def load_pipeline(name: str, dtype: torch.dtype | None = None) -> AnimateAnywherePipeline:
+    """Load a model where it runs best: CUDA in bfloat16, else the CPU in float32. Raises InputError."""
+    if torch.cuda.is_available():
+        return AnimateAnywherePipeline.from_model(name, dtype or torch.bfloat16).to("cuda")
+    return AnimateAnywherePipeline.from_model(name, dtype or torch.float32)

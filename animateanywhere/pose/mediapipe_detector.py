@@ -1,0 +1,377 @@
+"""People found with the models inside the mediapipe wheel: nothing is downloaded.
+
+mediapipe's ready-made pose solution follows one person. Here its parts are wired so that several are followed: one
+graph finds people in the picture (and in square tiles of it, for small ones), and one graph per person follows body,
+both hands and face inside that person's own rotated square, which the last frame's body gives.
+"""
+
+import math
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import numpy as np
+
+from animateanywhere.errors import InputError
+from animateanywhere.native_stderr import without_native_chatter
+from animateanywhere.pose.sequence import BODY, FACE, LEFT_HAND, NUM_JOINTS, RIGHT_HAND
+
+_FIND_GRAPH = """
+input_stream: "image"
+output_stream: "people"
+node { calculator: "PoseDetectionCpu" input_stream: "IMAGE:image" output_stream: "DETECTIONS:people" }
+"""
+_FOLLOW_OUTPUTS = ("body", "square", "left_hand", "right_hand", "face")
+_FOLLOW_GRAPH = """
+input_stream: "image"
+input_stream: "roi"
+output_stream: "body"
+output_stream: "square"
+output_stream: "left_hand"
+output_stream: "right_hand"
+output_stream: "face"
+input_side_packet: "complexity"
+input_side_packet: "irises"
+node {
+  calculator: "PoseLandmarkByRoiCpu"
+  input_side_packet: "MODEL_COMPLEXITY:complexity"
+  input_stream: "IMAGE:image" input_stream: "ROI:roi"
+  output_stream: "LANDMARKS:body" output_stream: "AUXILIARY_LANDMARKS:square"
+}
+node {
+  calculator: "HandLandmarksLeftAndRightCpu"
+  input_stream: "IMAGE:image" input_stream: "POSE_LANDMARKS:body"
+  output_stream: "LEFT_HAND_LANDMARKS:left_hand" output_stream: "RIGHT_HAND_LANDMARKS:right_hand"
+}
+node {
+  calculator: "SplitNormalizedLandmarkListCalculator"
+  input_stream: "body" output_stream: "head"
+  options: { [mediapipe.SplitVectorCalculatorOptions.ext] { ranges: { begin: 0 end: 11 } } }
+}
+node {
+  calculator: "FaceLandmarksFromPoseCpu"
+  input_side_packet: "REFINE_LANDMARKS:irises"
+  input_stream: "IMAGE:image" input_stream: "FACE_LANDMARKS_FROM_POSE:head"
+  output_stream: "FACE_LANDMARKS:face"
+}
+"""
+_BODY_MASK_GRAPH = """
+input_stream: "image"
+input_stream: "roi"
+output_stream: "mask"
+input_side_packet: "complexity"
+input_side_packet: "with_mask"
+node {
+  calculator: "PoseLandmarkByRoiCpu"
+  input_side_packet: "MODEL_COMPLEXITY:complexity" input_side_packet: "ENABLE_SEGMENTATION:with_mask"
+  input_stream: "IMAGE:image" input_stream: "ROI:roi"
+  output_stream: "SEGMENTATION_MASK:mask"
+}
+"""
+_PICTURE_MASK_GRAPH = """
+input_stream: "image"
+output_stream: "mask"
+input_side_packet: "landscape"
+node {
+  calculator: "SelfieSegmentationCpu"
+  input_side_packet: "MODEL_SELECTION:landscape"
+  input_stream: "IMAGE:image"
+  output_stream: "SEGMENTATION_MASK:mask"
+}
+"""
+
+# mediapipe's 33 body points in COCO-WholeBody order: 17 body joints, then (COCO index, point) of toes and heels.
+# There is no small toe among the 33: joints 18 and 21 stay unseen.
+_COCO_BODY = (0, 2, 5, 7, 8, 11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28)
+_COCO_FEET = ((17, 31), (19, 29), (20, 32), (22, 30))
+# The 68 points of the iBUG face scheme among the 468 of the face mesh: jaw, brows, nose, eyes, outer and inner lips.
+_FACE_68 = (
+    162, 234, 93, 58, 172, 136, 149, 148, 152, 377, 378, 365, 397, 288, 323, 454, 389,
+    71, 63, 105, 66, 107, 336, 296, 334, 293, 301,
+    168, 197, 5, 4, 75, 97, 2, 326, 305,
+    33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380,
+    61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181, 78, 82, 13, 312, 308, 317, 14, 87,
+)  # fmt: skip
+_LEFT_WRIST, _RIGHT_WRIST, _NOSE = 9, 10, 0
+
+_SQUARE_MARGIN = 1.25
+_LOOK_EVERY = 24
+"""Frames between two looks for people who came into the picture."""
+_FULL_SCORE, _TILE_SCORE, _SMALL_TILE_SCORE = 0.5, 0.55, 0.7
+"""Tiles show parts of things, so a person found in one must be surer."""
+_LEAST_VISIBILITY = 0.6
+"""Mean visibility of head and shoulders below which a find is not a person."""
+_TRIAL_STEPS, _STEADY = 4, 0.035
+"""Looked at again and again, a real person's joints settle (mean move of under 2 % of the body was measured); what
+furniture is mistaken for wanders by 4 % and more, or is lost."""
+_HIDDEN_CONFIDENCE = 0.35
+"""A joint that the model places inside the picture but behind something keeps at least this: it is still drawn."""
+_PART_CONFIDENCE = 0.9
+"""Hands and faces come with yes or no only."""
+_BODY_MASK_WEIGHT = 0.65
+"""The body's own mask knows whose arm it is, the picture's mask has cleaner outlines but takes other things along."""
+
+
+@dataclass(frozen=True)
+class _Square:
+    """Rotated square around a person: centre and side in pixels, rotation in radians."""
+
+    x: float
+    y: float
+    side: float
+    rotation: float
+
+    @classmethod
+    def around(cls, centre: tuple[float, float], rim: tuple[float, float]) -> "_Square":
+        """From the hip centre and a point on the circle around the whole body, above the head (both in pixels)."""
+        dx, dy = rim[0] - centre[0], rim[1] - centre[1]
+        side = 2 * math.hypot(dx, dy) * _SQUARE_MARGIN
+        return cls(*centre, side, math.pi / 2 - math.atan2(-dy, dx))
+
+    def region(self, width: int, height: int):
+        """As mediapipe's graphs take it: relative to the picture's size."""
+        from mediapipe.framework.formats.rect_pb2 import NormalizedRect
+
+        return NormalizedRect(
+            x_center=self.x / width,
+            y_center=self.y / height,
+            width=self.side / width,
+            height=self.side / height,
+            rotation=self.rotation,
+        )
+
+    def is_near(self, other: "_Square") -> bool:
+        """The same person seen twice."""
+        return math.hypot(self.x - other.x, self.y - other.y) < 0.2 * max(self.side, other.side)
+
+
+class MediapipeDetector:
+    """Finds up to `max_people` people with body, hands and face. Works offline. See `PoseDetector`."""
+
+    name = "mediapipe"
+
+    def __init__(self, max_people: int = 4):
+        self.max_people = max_people
+
+    def detect(self, frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """Yield float32 [people, 133, 3] (x, y in pixels, confidence) per uint8 [H, W, 3] frame, in order."""
+        with ExitStack() as graphs:
+            finder = graphs.enter_context(_Finder())
+            followers: list[_Follower] = []
+            for index, frame in enumerate(frames):
+                frame = np.ascontiguousarray(frame)
+                rows = [follower.step(frame) for follower in followers]
+                followers = self._keep(followers, rows)
+                if index % _LOOK_EVERY == 0 or not followers:
+                    thorough = index % _LOOK_EVERY == 0
+                    self._add_newcomers(frame, finder.find(frame, tiles=thorough), followers, graphs)
+                people = [follower.joints for follower in followers]
+                yield np.stack(people) if people else np.zeros((0, NUM_JOINTS, 3), np.float32)
+
+    def _keep(self, followers: list["_Follower"], found: list[bool]) -> list["_Follower"]:
+        """Drop whoever was lost, and the younger of two followers that ended up on one person."""
+        kept = []
+        for follower, is_found in zip(followers, found, strict=True):
+            if is_found and not any(follower.square.is_near(other.square) for other in kept):
+                kept.append(follower)
+            else:
+                follower.close()
+        return kept
+
+    def _add_newcomers(self, frame, squares: list[_Square], followers: list["_Follower"], graphs: ExitStack) -> None:
+        for square in squares:
+            if len(followers) >= self.max_people:
+                return
+            if any(square.is_near(other.square) for other in followers):
+                continue
+            newcomer = graphs.enter_context(_Follower(square))
+            is_person = newcomer.settles_on_a_person(frame)
+            if is_person and not any(newcomer.square.is_near(other.square) for other in followers):
+                followers.append(newcomer)
+            else:
+                newcomer.close()
+
+
+def largest_person_mask(image: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """How surely each pixel of uint8 [H, W, 3] belongs to its largest person: float32 [H, W], 0..1. None: nobody.
+
+    With it that person's joints, float32 [133, 3] as a `PoseDetector` gives them. Two models decide together: one
+    looks along the body, the other at the picture around it. Others beside the person are not marked.
+    """
+    image = np.ascontiguousarray(image)
+    height, width = image.shape[:2]
+    with ExitStack() as graphs:
+        followers: list[_Follower] = []
+        squares = graphs.enter_context(_Finder()).find(image, tiles=True)
+        MediapipeDetector()._add_newcomers(image, squares, followers, graphs)
+        if not followers:
+            return None
+        largest = max(followers, key=lambda follower: follower.square.side)
+        side_inputs = {"complexity": 1, "with_mask": True}
+        inputs = {"image": image, "roi": largest.square.region(width, height)}
+        mask = graphs.enter_context(_Graph(_BODY_MASK_GRAPH, ("mask",), side_inputs, inputs)).run(inputs).mask
+        left, top, right, bottom = _box_around(largest.joints, width, height)
+        inputs = {"image": np.ascontiguousarray(image[top:bottom, left:right])}
+        around = graphs.enter_context(_Graph(_PICTURE_MASK_GRAPH, ("mask",), {"landscape": 0}, inputs)).run(inputs).mask
+    if mask is None or around is None:
+        return None
+    combined = np.array(mask, np.float32).reshape(height, width) * _BODY_MASK_WEIGHT
+    around = np.asarray(around, np.float32).reshape(bottom - top, right - left)
+    combined[top:bottom, left:right] += around * (1 - _BODY_MASK_WEIGHT)
+    return np.clip(combined, 0, 1), largest.joints
+
+
+def _box_around(joints: np.ndarray, width: int, height: int) -> tuple[int, int, int, int]:
+    """Left, top, right, bottom of a person's joints with room for hair and clothes, inside the picture."""
+    points = joints[joints[:, 2] > 0, :2]
+    low, high = points.min(0), points.max(0)
+    margin = 0.2 * (high - low).max()
+    left, top = np.maximum(low - margin, 0).astype(int)
+    right, bottom = np.minimum(high + margin + 1, (width, height)).astype(int)
+    return int(left), int(top), int(right), int(bottom)
+
+
+class _Graph:
+    """One running mediapipe graph, closed once."""
+
+    def __init__(self, config: str, outputs: tuple[str, ...], side_inputs: dict, first: dict):
+        """`first`: inputs to start on. Models load in threads of their own, and say so, until a picture is done."""
+        solution_base = _import_solution_base()
+        with without_native_chatter():
+            self._solution = solution_base.SolutionBase(
+                graph_config=config, outputs=list(outputs), side_inputs=side_inputs
+            )
+            self._solution.process(first)
+
+    def run(self, inputs: dict):
+        with without_native_chatter():
+            return self._solution.process(inputs)
+
+    def close(self) -> None:
+        if self._solution is not None:
+            with without_native_chatter():
+                self._solution.close()
+            self._solution = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_exception) -> None:
+        self.close()
+
+
+class _Finder(_Graph):
+    """Where people may be in a picture."""
+
+    def __init__(self):
+        super().__init__(_FIND_GRAPH, ("people",), {}, {"image": np.zeros((32, 32, 3), np.uint8)})
+
+    def find(self, frame: np.ndarray, tiles: bool) -> list[_Square]:
+        """Squares around people, surest first; `tiles` also looks closer, at small people, and takes longer."""
+        height, width = frame.shape[:2]
+        found = self._find_in(frame, 0, 0, _FULL_SCORE)
+        if tiles:
+            for side, score in ((min(width, height), _TILE_SCORE), (min(width, height) // 2, _SMALL_TILE_SCORE)):
+                for left, top in _tile_corners(width, height, side):
+                    found += self._find_in(frame[top : top + side, left : left + side], left, top, score)
+        found.sort(key=lambda scored: -scored[0])
+        return [square for _, square in found]
+
+    def _find_in(self, picture: np.ndarray, left: int, top: int, least_score: float) -> list[tuple[float, _Square]]:
+        height, width = picture.shape[:2]
+        found = []
+        for person in self.run({"image": np.ascontiguousarray(picture)}).people or []:
+            points = person.location_data.relative_keypoints
+            centre, rim = ((left + point.x * width, top + point.y * height) for point in points[:2])
+            if person.score[0] >= least_score:
+                found.append((person.score[0], _Square.around(centre, rim)))
+        return found
+
+
+class _Follower(_Graph):
+    """Follows one person from frame to frame."""
+
+    def __init__(self, square: _Square):
+        blank = {"image": np.zeros((32, 32, 3), np.uint8), "roi": _Square(16, 16, 32, 0).region(32, 32)}
+        super().__init__(_FOLLOW_GRAPH, _FOLLOW_OUTPUTS, {"complexity": 1, "irises": False}, blank)
+        self.square = square
+        self.joints = np.zeros((NUM_JOINTS, 3), np.float32)
+        self._visibility = np.zeros(33)
+
+    def step(self, frame: np.ndarray) -> bool:
+        """Update `joints` and `square`; False if the person is lost."""
+        height, width = frame.shape[:2]
+        seen = self.run({"image": frame, "roi": self.square.region(width, height)})
+        if seen.body is None or seen.square is None:
+            return False
+        centre, rim = ((point.x * width, point.y * height) for point in seen.square.landmark[:2])
+        self.square = _Square.around(centre, rim)
+        self._visibility = np.array([point.visibility for point in seen.body.landmark])
+        self.joints = _wholebody(seen, width, height)
+        return bool(math.hypot(rim[0] - centre[0], rim[1] - centre[1]) > 4)
+
+    def settles_on_a_person(self, frame: np.ndarray) -> bool:
+        """Whether the coarse square of a finder leads to a person: looks at the same picture several times."""
+        for _ in range(_TRIAL_STEPS):
+            before = self.joints[BODY, :2]
+            if not self.step(frame):
+                return False
+        after = self.joints[BODY, :2]
+        moved = np.linalg.norm(after - before, axis=1).mean() / max(1.0, np.linalg.norm(np.ptp(after, axis=0)))
+        return bool(moved <= _STEADY and self._visibility[:13].mean() >= _LEAST_VISIBILITY)
+
+
+def _wholebody(seen, width: int, height: int) -> np.ndarray:
+    """One person's mediapipe points -> float32 [133, 3] in pixels."""
+    joints = np.zeros((NUM_JOINTS, 3), np.float32)
+    points = np.array([(p.x * width, p.y * height, p.visibility, p.presence) for p in seen.body.landmark])
+    inside = (points[:, 0] >= 0) & (points[:, 0] <= width) & (points[:, 1] >= 0) & (points[:, 1] <= height)
+    confidence = points[:, 3] * (_HIDDEN_CONFIDENCE + (1 - _HIDDEN_CONFIDENCE) * points[:, 2])
+    rows = np.concatenate([points[:, :2], np.where(inside, confidence, 0)[:, None]], 1)
+    joints[:17] = rows[list(_COCO_BODY)]
+    for joint, point in _COCO_FEET:
+        joints[joint] = rows[point]
+    body_size = float(np.ptp(points[:, :2], axis=0).max())
+    _attach(joints, LEFT_HAND, _pixels(seen.left_hand, width, height), _LEFT_WRIST, body_size)
+    _attach(joints, RIGHT_HAND, _pixels(seen.right_hand, width, height), _RIGHT_WRIST, body_size)
+    face = _pixels(seen.face, width, height)
+    _attach(joints, FACE, None if face is None else face[list(_FACE_68)], _NOSE, body_size)
+    joints[:, 2] = np.clip(joints[:, 2], 0, 1)
+    return joints
+
+
+def _pixels(landmarks, width: int, height: int) -> np.ndarray | None:
+    if landmarks is None:
+        return None
+    return np.array([(point.x * width, point.y * height) for point in landmarks.landmark])
+
+
+def _attach(joints: np.ndarray, part: slice, points: np.ndarray | None, anchor: int, body_size: float) -> None:
+    """Put a hand or the face in, unless it lies away from the body joint it belongs to: then it is somebody else's."""
+    if points is None:
+        return
+    nearest = np.linalg.norm(points - joints[anchor, :2], axis=1).min()
+    if nearest < 0.1 * body_size:
+        joints[part, :2] = points
+        joints[part, 2] = _PART_CONFIDENCE
+
+
+def _tile_corners(width: int, height: int, side: int) -> Iterator[tuple[int, int]]:
+    """Left top corners of squares that cover the picture, overlapping by 40 % or more."""
+    columns, rows = (max(1, math.ceil((length - side) / (side * 0.6)) + 1) for length in (width, height))
+    for top in np.linspace(0, height - side, rows).round().astype(int):
+        for left in np.linspace(0, width - side, columns).round().astype(int):
+            yield int(left), int(top)
+
+
+def _import_solution_base():
+    try:
+        with without_native_chatter():
+            # The solutions register the protocol buffers that the graphs name.
+            from mediapipe.python import solution_base
+            from mediapipe.python.solutions import holistic, selfie_segmentation  # noqa: F401
+    except ImportError as error:
+        raise InputError(
+            f"detector mediapipe cannot be loaded ({error}): pip install mediapipe==0.10.21, or choose rtmlib"
+        ) from error
+    return solution_base

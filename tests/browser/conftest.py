@@ -1,0 +1,50 @@
+"""A real browser with a pretended camera, on the page with the tiny model."""
+
+import shutil
+from collections.abc import Iterator
+from urllib.parse import urlparse
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.ui.stage import Served, serve_page
+
+LONGEST_WAIT_MS = 30_000
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+CAMERA = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory) -> Iterator[Served]:
+    with serve_page(tmp_path_factory.mktemp("browser")) as page:
+        assert page.services.shelf.wait(120)
+        yield page
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("no chromium here: apt-get install chromium")
+    with sync_playwright() as playwright:
+        # no sandbox: continuous integration runs as root
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", *CAMERA])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser, served) -> Iterator[Page]:
+    """The first page, open. Fails if the browser asked anybody but this machine, or a script broke."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, permissions=["camera"])
+    context.set_default_timeout(LONGEST_WAIT_MS)
+    expect.set_options(timeout=LONGEST_WAIT_MS)
+    page = context.new_page()
+    asked, broken = [], []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("pageerror", lambda error: broken.append(str(error)))
+    page.goto(served.url)
+    page.get_by_text("What it cannot do").wait_for()
+    yield page
+    context.close()
+    strangers = [url for url in asked if urlparse(url).hostname not in ("127.0.0.1", None)]
+    assert asked and strangers == [] and broken == []

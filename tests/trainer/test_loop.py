@@ -1,0 +1,172 @@
+"""Whole runs on the tiny networks: what trains, what stays, stop and resume."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from animateanywhere.config import ModelConfig
+from animateanywhere.errors import Cancelled, InputError
+from animateanywhere.pipeline import AnimateAnywherePipeline
+from tests.tiny import random_inputs, tiny_components
+from trainer.config import DataConfig, OptimizerConfig, StageConfig, TrainConfig
+from trainer.events import RunFinished, StepDone, read_events
+from trainer.loop import Trainer, stage_parameters
+from trainer.presets import PRESETS
+from trainer.run_folder import RunFolder
+from trainer.stages import STAGES, get_stage
+
+OPTIMIZER = OptimizerConfig(name="muon", learning_rate=1e-3, matrix_learning_rate=1e-3, warmup_steps=1)
+
+
+def tiny_config(data_folder, steps, branch="copy") -> TrainConfig:
+    return TrainConfig(
+        architecture="tiny",
+        model=ModelConfig(name="tiny", width=64, height=32, num_frames=8, branch=branch),
+        data=DataConfig(num_clips=2, portrait_share=0.5, folder=str(data_folder)),
+        stages=tuple(StageConfig(name, n, batch_size=1, optimizer=OPTIMIZER) for name, n in steps.items()),
+        save_every=1000,
+    )
+
+
+@pytest.fixture(scope="module")
+def data_folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("data")
+
+
+def run(config, path, resume=False):
+    folder = RunFolder(path)
+    folder.create(resume)
+    Trainer(config, folder, resume).train()
+    return folder
+
+
+ALL_STAGES = {"vae": 3, "base": 3, "pose": 3, "reference": 2, "joint": 4}
+
+
+@pytest.fixture(scope="module", params=["copy", "lora"])
+def finished_run(request, data_folder, tmp_path_factory):
+    path = tmp_path_factory.mktemp(f"run-{request.param}") / "run"
+    return run(tiny_config(data_folder, ALL_STAGES, request.param), path)
+
+
+def test_a_run_through_all_stages_gives_a_model_that_generates(finished_run):
+    pipeline = AnimateAnywherePipeline.from_model(str(finished_run.last))
+    frames = pipeline(random_inputs(), num_inference_steps=2)
+    assert frames.shape == (8, 32, 64, 3)
+    assert pipeline.vae.config.scaling_factor != 1.0
+
+
+def test_every_step_is_an_event(finished_run):
+    events = list(read_events(finished_run.events))
+    steps = [(e.stage, e.step) for e in events if isinstance(e, StepDone)]
+    assert steps == [(stage, i) for stage, n in ALL_STAGES.items() for i in range(1, n + 1)]
+    assert events[-1] == RunFinished("done")
+    assert TrainConfig.from_json(finished_run.config.read_text()).stages[0].stage == "vae"
+
+
+def test_what_a_stage_does_not_train_is_unchanged_bit_for_bit(finished_run):
+    """Between the checkpoints of two stages just the named parts differ, and every named part does."""
+    parts = ("vae", "text_encoder", "transformer", "pose_controlnet", "reference_net", "background_motion_learner")
+    paths = {p.name.split("-")[1]: p / "pretrained_model" for p in finished_run.list_checkpoints()}
+    order = list(ALL_STAGES)
+    for earlier, later in zip(order[1:], order[2:], strict=False):
+        for part in parts:
+            files = [next(iter((paths[s] / part).glob("*.safetensors")), None) for s in (earlier, later)]
+            if None in files:
+                assert later == "pose", f"{part} is missing in stage {later}"
+                continue
+            a, b = (load_file(f) for f in files)
+            equal = all(torch.equal(a[k], b[k]) for k in a)
+            assert equal == (part not in STAGES[later].trains), f"{part} in stage {later}"
+
+
+def test_stop_and_resume_equals_an_uninterrupted_run(data_folder, tmp_path):
+    """Losses and weights are the same bit for bit, over a stage boundary and in the middle of a stage."""
+    config = tiny_config(data_folder, {"vae": 2, "base": 2, "pose": 3, "joint": 4})
+    whole = run(config, tmp_path / "whole")
+    parts = RunFolder(tmp_path / "parts")
+    for stop_after in (("pose", 1), ("joint", 2), None):
+        parts.create(resume=parts.config.exists())
+        trainer = Trainer(config, parts, resume=parts.last.exists())
+        write = trainer.events.write
+
+        def stop_at(event, write=write, stop_after=stop_after):
+            write(event)
+            if isinstance(event, StepDone) and (event.stage, event.step) == stop_after:
+                parts.request_stop()
+
+        trainer.events.write = stop_at
+        if stop_after:
+            with pytest.raises(Cancelled):
+                trainer.train()
+        else:
+            trainer.train()
+    losses = [
+        [(e.stage, e.step, e.total) for e in read_events(f.events) if isinstance(e, StepDone)] for f in (whole, parts)
+    ]
+    assert losses[0] == losses[1]
+    for file in (whole.last / "pretrained_model").rglob("*.safetensors"):
+        other = load_file(parts.last / "pretrained_model" / file.relative_to(whole.last / "pretrained_model"))
+        assert all(torch.equal(t, other[k]) for k, t in load_file(file).items()), file
+
+
+def test_loss_falls_when_one_clip_is_learnt_by_heart(data_folder, tmp_path):
+    config = tiny_config(data_folder, {"vae": 2, "base": 60})
+    config = replace(
+        config,
+        data=replace(config.data, num_clips=1),
+        stages=tuple(
+            replace(s, batch_size=4, optimizer=replace(OPTIMIZER, matrix_learning_rate=0.02, learning_rate=5e-3))
+            for s in config.stages
+        ),
+    )
+    folder = run(config, tmp_path / "run")
+    losses = [e.latent for e in read_events(folder.events) if isinstance(e, StepDone) and e.stage == "base"]
+    assert sum(losses[-10:]) < 0.85 * sum(losses[:10])
+
+
+@pytest.mark.parametrize("branch", ["copy", "lora"])
+@pytest.mark.parametrize("stage", [s for s in STAGES if s not in ("vae", "base")])
+def test_every_trained_parameter_of_a_stage_gets_a_gradient_and_no_other(stage, branch):
+    from animateanywhere.conditioning import encode
+    from animateanywhere.denoiser import Denoiser
+
+    components = tiny_components(branch)
+    trained = stage_parameters(components, get_stage(stage))
+    conditions = encode(components, random_inputs())
+    denoiser = Denoiser(components.transformer, components.pose_controlnet, components.reference_net)
+    latents = torch.randn(conditions.background_latents.shape)
+    features = denoiser.control_features(conditions)
+    denoiser.velocity(latents, torch.tensor([500]), conditions, features).square().sum().backward()
+    networks = {n: m for n, m in vars(components).items() if isinstance(m, torch.nn.Module)}
+    ids = {id(p) for p in trained.values()}
+    others = [p for m in networks.values() for p in m.parameters() if id(p) not in ids]
+    assert all(p.grad is None for p in others)
+    # The last block of a branch updates its text tokens for nobody, so what only they pass through has no gradient.
+    silent = [n for n, p in trained.items() if p.grad is None or p.grad.abs().max() == 0]
+    assert len(silent) <= 0.05 * len(trained), silent
+
+
+def test_a_used_run_folder_needs_resume(data_folder, tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    folder.create(resume=False)
+    folder.config.write_text(tiny_config(data_folder, {"vae": 1}).to_json())
+    with pytest.raises(InputError, match="--resume"):
+        folder.create(resume=False)
+    with pytest.raises(InputError, match="no run"):
+        RunFolder(tmp_path / "other").create(resume=True)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_survive_json(name):
+    assert TrainConfig.from_json(PRESETS[name].to_json()) == PRESETS[name]
+    assert all(get_stage(s.stage) for s in PRESETS[name].stages)
+
+
+def test_settings_with_unknown_fields_are_refused(tmp_path):
+    text = json.dumps({"speed": 3})
+    with pytest.raises(InputError, match="speed"):
+        TrainConfig.from_json(text)

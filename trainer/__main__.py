@@ -1,0 +1,101 @@
+"""`python -m trainer train|evaluate|synthesize`: training from the command line."""
+
+import argparse
+import logging
+import signal
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from animateanywhere.errors import Cancelled, InputError
+from animateanywhere.memory import keep_freed_memory
+from trainer.config import DataConfig, TrainConfig
+from trainer.presets import PRESETS, get_preset
+from trainer.run_folder import RunFolder
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m trainer", description="Train AnimateAnywhere models.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    train = commands.add_parser("train", help="run the stages of a preset or a config file")
+    source = train.add_mutually_exclusive_group()
+    source.add_argument("--preset", default=None, help=f"one of: {', '.join(PRESETS)}")
+    source.add_argument("--config", type=Path, help="json file of a TrainConfig, such as a run's train_config.json")
+    train.add_argument("--output", type=Path, required=True, help="run folder, for example runs/my-mini")
+    train.add_argument("--resume", action="store_true", help="go on from the run folder's last checkpoint")
+    evaluate = commands.add_parser("evaluate", help="score a model on stage-world clips it never saw")
+    evaluate.add_argument("--model", default="mini", help="'mini', a model folder, or a Hub id")
+    evaluate.add_argument("--split", choices=("train", "val", "test"), default="test", help="which disjoint seeds")
+    evaluate.add_argument("--num-clips", type=int, default=24, help="how many clips")
+    evaluate.add_argument("--seeds", type=int, default=1, help="videos per clip; the best is reported beside the first")
+    evaluate.add_argument("--prompted", action="store_true", help="give the clip's caption as the prompt")
+    evaluate.add_argument("--output", type=Path, required=True, help="report json to write")
+    evaluate.add_argument("--sheet", type=Path, help="contact sheet png to write")
+    synthesize = commands.add_parser("synthesize", help="render stage-world clips as mp4 and labels")
+    synthesize.add_argument("--num-clips", type=int, default=8, help="how many clips")
+    synthesize.add_argument("--seed", type=int, default=0, help="index of the first clip within the split")
+    synthesize.add_argument("--split", choices=("train", "val", "test"), default="train", help="which disjoint seeds")
+    synthesize.add_argument("--output", type=Path, required=True, help="folder for the clips")
+    return parser
+
+
+def read_config(args: argparse.Namespace, folder: RunFolder) -> TrainConfig:
+    """The run's settings: a file, a preset, or, when resuming, what the folder was started with."""
+    path = args.config or (folder.config if args.resume and not args.preset else None)
+    if path is None:
+        return get_preset(args.preset or "mini")
+    try:
+        return TrainConfig.from_json(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read settings {path}: {error}; expected a TrainConfig json") from error
+
+
+def train(args: argparse.Namespace) -> None:
+    from trainer.loop import Trainer
+
+    folder = RunFolder(args.output)
+    folder.create(args.resume)
+    config = read_config(args, folder)
+    handlers = [logging.StreamHandler(), logging.FileHandler(folder.log)]
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", handlers=handlers)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: folder.request_stop())
+    Trainer(config, folder, args.resume).train()
+
+
+def synthesize(args: argparse.Namespace) -> None:
+    from trainer.synthesize import write_clips
+
+    data = replace(DataConfig(), num_clips=args.num_clips, first_clip=args.seed)
+    write_clips(data, args.split, args.output)
+
+
+def evaluate(args: argparse.Namespace) -> None:
+    from trainer.evaluate import evaluate as score
+
+    report = score(args.model, args.split, args.num_clips, args.output, args.seeds, args.prompted, args.sheet)
+    print(f"{report.model} on {report.num_clips} {report.split} clips, PSNR in dB:")
+    for name, value in report.mean.items():
+        print(f"  {name:<22} {value:.2f}")
+    print(f"  above frozen in {report.share_above_frozen:.0%} of clips; {report.seconds_per_clip:.1f} s per video")
+
+
+COMMANDS = {"train": train, "evaluate": evaluate, "synthesize": synthesize}
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = build_parser().parse_args(argv)
+    keep_freed_memory()
+    try:
+        COMMANDS[args.command](args)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except Cancelled as notice:
+        print(notice, file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

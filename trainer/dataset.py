@@ -1,0 +1,207 @@
+"""Clips on disk to training batches: rendered clips, their cached latents, and random batches of either.
+
+Legend: B batch, T video frames, F latent frames, C latent channels, h w latent size.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+
+from animateanywhere.conditioning import encode_frames
+from animateanywhere.config import ModelConfig, PoseStyle
+from animateanywhere.errors import InputError
+from animateanywhere.pose.draw import draw_pose
+from animateanywhere.pose.sequence import PoseSequence
+from trainer.config import DataConfig
+from trainer.stage_world.clip import StageClip
+from trainer.stage_world.render import render_clip
+from trainer.stage_world.seeds import split_seeds
+
+
+@dataclass(frozen=True)
+class TrainingClip:
+    """What is kept of one clip: pixels, labels, words."""
+
+    video: torch.Tensor  # uint8 [T, H, W, 3]
+    background: torch.Tensor  # uint8 [H, W, 3], first frame without the person
+    reference: torch.Tensor  # uint8 [H, W, 3]
+    joints_px: torch.Tensor  # float32 [T, 133, 2]
+    joint_confidence: torch.Tensor  # float32 [T, 133]
+    human_mask: torch.Tensor  # bool [T, H, W]
+    hand_mask: torch.Tensor  # bool [T, H, W]
+    intrinsics_px: torch.Tensor  # float64 [T, 3, 3]
+    camera_from_world: torch.Tensor  # float64 [T, 4, 4]
+    caption: str
+    fps: float
+
+    @classmethod
+    def from_stage(cls, clip: StageClip) -> "TrainingClip":
+        names = ("video", "joints_px", "joint_confidence", "human_mask", "hand_mask", "intrinsics_px")
+        tensors = {name: torch.as_tensor(getattr(clip, name)) for name in (*names, "camera_from_world")}
+        return cls(
+            **tensors,
+            background=torch.as_tensor(clip.background_video[0].copy()),
+            reference=torch.as_tensor(clip.reference_rgb),
+            caption=clip.caption,
+            fps=clip.fps,
+        )
+
+    def pose_frames(self, style: PoseStyle) -> np.ndarray:
+        """The pose as the model sees it, uint8 `[T, H, W, 3]`."""
+        height, width = self.background.shape[:2]
+        sequence = PoseSequence.from_stage(
+            self.joints_px.numpy(), self.joint_confidence.numpy(), (width, height), self.fps
+        )
+        return draw_pose(sequence, (width, height), style)
+
+    def save(self, path: Path) -> None:
+        """Write to `path` in one piece."""
+        tensors = {name: value for name, value in vars(self).items() if isinstance(value, torch.Tensor)}
+        write_whole(path, tensors, {"caption": self.caption, "fps": repr(self.fps)})
+
+    @classmethod
+    def load(cls, path: Path) -> "TrainingClip":
+        """Read a clip. Raises InputError if the file is damaged."""
+        tensors, metadata = read_tensors(path)
+        return cls(**tensors, caption=metadata["caption"], fps=float(metadata["fps"]))
+
+
+def write_whole(path: Path, tensors: dict, metadata: dict[str, str]) -> None:
+    """Write a safetensors file that is either whole or absent. Raises InputError when the disk is full."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        save_file({name: t.contiguous() for name, t in tensors.items()}, draft, metadata)
+        os.replace(draft, path)
+    except (OSError, SafetensorError) as error:
+        draft.unlink(missing_ok=True)
+        raise InputError(f"cannot write {path}: {error}; free some disk space or choose another folder") from error
+
+
+def read_tensors(path: Path) -> tuple[dict, dict[str, str]]:
+    """Tensors and metadata of a safetensors file. Raises InputError naming the file if it is damaged."""
+    try:
+        with safe_open(path, "pt") as opened:
+            metadata = opened.metadata() or {}
+        return load_file(path), metadata
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"cannot read {path}: {error}; delete it and it will be made again") from error
+
+
+def stage_world_clips(data: DataConfig, model: ModelConfig, split: str, on_done: Callable[[int], None]) -> list[Path]:
+    """Paths of the run's clips, rendering those that are missing. `on_done(n)` is called after each."""
+    folder = Path(data.folder) / f"{split}-{model.width}x{model.height}x{model.num_frames}"
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for done, seed in enumerate(split_seeds(split, data.first_clip, data.num_clips), 1):
+        path = folder / f"{seed:09d}.safetensors"
+        if not path.exists():
+            TrainingClip.from_stage(render_training_clip(seed, data, model)).save(path)
+        paths.append(path)
+        on_done(done)
+    return paths
+
+
+def render_training_clip(seed: int, data: DataConfig, model: ModelConfig) -> StageClip:
+    """One clip at the model's size; the seed also decides the orientation."""
+    portrait = (seed * 2654435761 % 2**32) / 2**32 < data.portrait_share
+    width, height = (model.height, model.width) if portrait else (model.width, model.height)
+    return render_clip(seed, num_frames=model.num_frames, width=width, height=height, fps=model.fps)
+
+
+def random_crops(paths: list[Path], style: PoseStyle, batch: int, size: int, generator: torch.Generator):
+    """uint8 `[B, 8, size, size, 3]` crops for the VAE: two thirds video, the rest poses and persons on grey."""
+    crops = []
+    for _ in range(batch):
+        clip = TrainingClip.load(paths[_draw(len(paths), generator)])
+        source = _draw(6, generator)
+        if source == 0:
+            frames = torch.as_tensor(clip.pose_frames(style))
+        elif source == 1:
+            frames = clip.reference.expand(8, -1, -1, -1)
+        else:
+            frames = clip.video
+        t, y, x = (_draw(n - k + 1, generator) for n, k in zip(frames.shape, (8, size, size), strict=False))
+        crops.append(frames[t : t + 8, y : y + size, x : x + size])
+    return torch.stack(crops)
+
+
+def _draw(n: int, generator: torch.Generator) -> int:
+    return int(torch.randint(n, (1,), generator=generator))
+
+
+@dataclass(frozen=True)
+class TrainingBatch:
+    """Clips of one orientation, as unscaled latents."""
+
+    video: torch.Tensor  # [B, F, C, h, w]
+    pose: torch.Tensor  # [B, F, C, h, w]
+    reference: torch.Tensor  # [B, 1, C, h, w]
+    first_frame: torch.Tensor  # [B, 1, C, h, w]
+    background_pixels: torch.Tensor  # uint8 [B, H, W, 3]
+    captions: list[str]
+
+
+LATENTS = ("video", "pose", "reference", "first_frame")
+
+
+class LatentClips:
+    """All cached latents of a run in memory, in buckets of equal size."""
+
+    def __init__(self, paths: list[Path]):
+        buckets: dict[tuple, list] = {}
+        for path in paths:
+            tensors, metadata = read_tensors(path)
+            buckets.setdefault(tuple(tensors["video"].shape), []).append((tensors, metadata["caption"]))
+        self._buckets = list(buckets.values())
+        self.count = len(paths)
+
+    def batch(self, size: int, generator: torch.Generator) -> TrainingBatch:
+        """A random batch; a bucket is drawn in proportion to its clips."""
+        weights = torch.tensor([float(len(bucket)) for bucket in self._buckets])
+        bucket = self._buckets[int(torch.multinomial(weights, 1, generator=generator))]
+        chosen = [bucket[_draw(len(bucket), generator)] for _ in range(size)]
+        stacked = {name: torch.stack([t[name] for t, _ in chosen]).float() for name in LATENTS}
+        pixels = torch.stack([t["background_pixels"] for t, _ in chosen])
+        return TrainingBatch(**stacked, background_pixels=pixels, captions=[caption for _, caption in chosen])
+
+
+def vae_fingerprint(vae) -> str:
+    """Short hash of a VAE's weights: cached latents are only good for the VAE that made them."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(vae.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().float().numpy().tobytes())
+    return digest.hexdigest()[:12]
+
+
+def cache_latents(paths: list[Path], vae, style: PoseStyle, on_done: Callable[[int], None]) -> list[Path]:
+    """Encode every clip once; files are keyed by clip, VAE weights and pose style."""
+    key = hashlib.sha256((vae_fingerprint(vae) + repr(style)).encode()).hexdigest()[:12]
+    cached = []
+    for done, path in enumerate(paths, 1):
+        folder = path.parent / f"latents-{key}"
+        folder.mkdir(exist_ok=True)
+        target = folder / path.name
+        if not target.exists():
+            _encode_clip(TrainingClip.load(path), vae, style, target)
+        cached.append(target)
+        on_done(done)
+    return cached
+
+
+def _encode_clip(clip: TrainingClip, vae, style: PoseStyle, target: Path) -> None:
+    pictures = {
+        "video": clip.video,
+        "pose": torch.as_tensor(clip.pose_frames(style)),
+        "reference": clip.reference[None],
+        "first_frame": clip.video[:1],
+    }
+    tensors = {name: encode_frames(vae, frames[None])[0].half().cpu() for name, frames in pictures.items()}
+    write_whole(target, {**tensors, "background_pixels": clip.background}, {"caption": clip.caption})

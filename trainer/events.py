@@ -1,0 +1,73 @@
+"""What a run says, as lines of json that anybody can follow while it runs."""
+
+import dataclasses
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class PhaseStarted:
+    """A phase such as rendering, caching or a stage begins."""
+
+    phase: str
+    total: int
+
+
+@dataclass(frozen=True)
+class StepDone:
+    """One optimizer step."""
+
+    stage: str
+    step: int
+    total: float
+    latent: float
+    grad_norm: float
+    learning_rate: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class CheckpointSaved:
+    stage: str
+    step: int
+    path: str
+
+
+@dataclass(frozen=True)
+class RunFinished:
+    """The run ended: `done`, `stopped` (asked for) or `failed` with a message."""
+
+    reason: str
+    message: str = ""
+
+
+EVENTS = {cls.__name__: cls for cls in (PhaseStarted, StepDone, CheckpointSaved, RunFinished)}
+
+
+class EventWriter:
+    """Appends events to a file; a line is written whole or not at all."""
+
+    def __init__(self, path: Path):
+        self._path = path
+
+    def write(self, event) -> None:
+        line = json.dumps({"event": type(event).__name__, **dataclasses.asdict(event)}) + "\n"
+        handle = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            os.write(handle, line.encode())
+        finally:
+            os.close(handle)
+
+
+def read_events(path: Path) -> Iterator[object]:
+    """Events of a run so far, oldest first; a half-written last line is left for the next reading."""
+    if not path.exists():
+        return
+    with open(path, encoding="utf-8") as lines:
+        for line in lines:
+            if line.endswith("\n"):
+                values = json.loads(line)
+                yield EVENTS[values.pop("event")](**values)

@@ -1,0 +1,88 @@
+"""Where a run keeps what: the only place that knows the names inside `runs/NAME/`."""
+
+import os
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from animateanywhere.errors import InputError
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths of one run: train_config.json, events.jsonl, log.txt, stop, checkpoints/STAGE-STEP/."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        return self.path / "train_config.json"
+
+    @property
+    def events(self) -> Path:
+        return self.path / "events.jsonl"
+
+    @property
+    def log(self) -> Path:
+        return self.path / "log.txt"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def last(self) -> Path:
+        """Link to the newest whole checkpoint."""
+        return self.checkpoints / "last"
+
+    def checkpoint(self, stage_index: int, stage: str, step: int) -> Path:
+        return self.checkpoints / f"{stage_index}-{stage}-{step:06d}"
+
+    def stop_requested(self) -> bool:
+        return (self.path / "stop").exists()
+
+    def request_stop(self) -> None:
+        (self.path / "stop").touch()
+
+    def clear_stop(self) -> None:
+        (self.path / "stop").unlink(missing_ok=True)
+
+    def create(self, resume: bool) -> None:
+        """Make the folder. Raises InputError if it holds a run already and `resume` is off, or holds none and it is on."""
+        if resume and not self.last.exists() and not self.config.exists():
+            raise InputError(
+                f"{self.path} holds no run: expected an earlier run to resume; leave out --resume to start"
+            )
+        if not resume and self.config.exists():
+            raise InputError(
+                f"{self.path} holds a run already: add --resume to go on with it, or choose another --output"
+            )
+        try:
+            self.checkpoints.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(
+                f"cannot make the run folder {self.path}: {error.strerror}; choose another --output"
+            ) from error
+
+    def list_checkpoints(self) -> list[Path]:
+        """Whole checkpoints, oldest first (by stage, then step)."""
+        found = [p for p in self.checkpoints.glob("*-*-*") if re.fullmatch(r"\d+-\w+-\d{6}", p.name)]
+        return sorted(found, key=lambda p: (int(p.name.split("-")[0]), int(p.name.split("-")[2])))
+
+    def publish(self, draft: Path, final: Path) -> None:
+        """Give a finished draft its name and point `last` at it; a reader sees the old one or the new one, whole."""
+        if final.exists():
+            shutil.rmtree(final)
+        os.replace(draft, final)
+        link = self.checkpoints / ".last"
+        link.unlink(missing_ok=True)
+        link.symlink_to(final.name)
+        os.replace(link, self.last)
+
+    def prune(self, keep_last: int) -> None:
+        """Delete old checkpoints, keeping the newest `keep_last` and the newest of every stage."""
+        found = self.list_checkpoints()
+        newest_of_stage = {p.name.split("-")[0]: p for p in found}
+        for path in set(found[:-keep_last]) - set(newest_of_stage.values()):
+            shutil.rmtree(path)

@@ -1,0 +1,70 @@
+"""The stages of training as a table: what each trains, what it sees, what it starts from (paper IV-A)."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from animateanywhere.errors import InputError
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One row. Everything not named in `trains` is frozen."""
+
+    name: str
+    objective: Literal["autoencode", "denoise"]
+    trains: tuple[str, ...]
+    uses_pose: bool = False
+    uses_reference: bool = False
+    first_frame_share: float = 0.0
+    """Share of steps whose condition image is the video's first frame instead of the clean background."""
+    drops: tuple[str, ...] = ()
+    """Conditions that training drops now and then; never the one whose branch is the only thing trained."""
+    restarts: tuple[str, ...] = ()
+    """Parts that start anew from the base's first blocks when this stage begins."""
+
+
+STAGES = {
+    row.name: row
+    for row in (
+        Stage("vae", "autoencode", trains=("vae",)),
+        Stage(
+            "base",
+            "denoise",
+            trains=("transformer", "text_encoder"),
+            first_frame_share=0.5,
+            drops=("background", "prompt"),
+        ),
+        Stage(
+            "pose",
+            "denoise",
+            trains=("pose_controlnet",),
+            uses_pose=True,
+            drops=("background", "prompt"),
+            restarts=("control_branches",),
+        ),
+        Stage(
+            "reference",
+            "denoise",
+            trains=("reference_net",),
+            uses_pose=True,
+            uses_reference=True,
+            drops=("background", "pose", "prompt"),
+        ),
+        Stage(
+            "joint",
+            "denoise",
+            trains=("pose_controlnet", "reference_net", "background_motion_learner"),
+            uses_pose=True,
+            uses_reference=True,
+            drops=("human", "background", "pose", "prompt"),
+        ),
+    )
+}
+"""`vae` and `base` are stage 0 (mini only); `pose`, `reference`, `joint` are the paper's stages 1, 2, 3."""
+
+
+def get_stage(name: str) -> Stage:
+    """Look a row up. Raises InputError naming the known ones."""
+    if name not in STAGES:
+        raise InputError(f"unknown stage {name!r}: expected one of {', '.join(STAGES)}")
+    return STAGES[name]

@@ -1,0 +1,11 @@
+"""The page in a browser. Layout and wiring; the work is in `animateanywhere`.
+
+Reading order: services.py (what tabs are given), jobs.py, people_tab.py, pose_tab.py, generate_tab.py, pages.py.
+"""
+
+
+def build_app(services):
+    """The whole page as gr.Blocks, for `ui.services.Services`. Sources: Gradio 6 Blocks."""
+    from ui.pages import build_pages  # Gradio reads the environment when imported: who starts the app sets that first
+
+    return build_pages(services)

@@ -1,0 +1,114 @@
+"""The same work for programs: `/generate` and `/extract_pose`, usable with gradio_client."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from animateanywhere.config import GenerateConfig
+from ui import examples
+from ui.clip_work import Clip, ClipTask, make_clip
+from ui.forms import config_from_values
+from ui.jobs import Work
+from ui.outcomes import attempt
+from ui.pose_work import PoseShown, PoseTask, find_and_draw
+from ui.services import Services, new_visitor
+from ui.uploads import uploaded_path
+
+
+def add_api(services: Services) -> None:
+    """Add both endpoints to the Blocks that are being built."""
+    endpoints = _Endpoints(services)
+    for function in (endpoints.generate, endpoints.extract_pose):
+        gr.api(function, api_name=function.__name__, concurrency_limit=None)
+
+
+@dataclass(frozen=True, eq=False)
+class _Endpoints:
+    services: Services
+
+    def generate(
+        self,
+        human: gr.FileData | None = None,
+        background: gr.FileData | None = None,
+        pose: gr.FileData | None = None,
+        prompt: str = GenerateConfig.prompt,
+        num_frames: int | None = GenerateConfig.num_frames,
+        seed: int = GenerateConfig.seed,
+        num_inference_steps: int | None = GenerateConfig.num_inference_steps,
+        guidance_scale: float | None = GenerateConfig.guidance_scale,
+        scheduler: str = GenerateConfig.scheduler,
+        person: int = GenerateConfig.person,
+        detector: str = GenerateConfig.detector,
+        metadata: bool = GenerateConfig.metadata,
+    ) -> tuple[gr.FileData, dict[str, Any]]:
+        """Make a video of a person, a background and a pose. Files left out are those of the bundled example.
+
+        Returns the mp4, and its seed, seconds, model, frames, fps, notes and file on the server.
+        """
+        values = {name: value for name, value in locals().items() if name in GenerateConfig.__dataclass_fields__}
+        sources = (human, background, pose)
+        defaults = (examples.HUMAN, examples.BACKGROUND, examples.POSE)
+        paths = [uploaded_path(given) or default for given, default in zip(sources, defaults, strict=True)]
+
+        def task() -> ClipTask:
+            return ClipTask(paths[0], paths[1], PoseTask(paths[2], detector), config_from_values(values))
+
+        made = self._attempt(task)
+        clip: Clip = self._run("clip", lambda report, cancel: make_clip(made, self.services, report, cancel))
+        about = {
+            "seed": clip.seed,
+            "seconds": clip.seconds,
+            "model": clip.model_name,
+            "num_frames": clip.num_frames,
+            "fps": clip.fps,
+            "notes": list(clip.notes),
+            "file": str(clip.path),
+        }
+        return gr.FileData(path=str(clip.path)), about
+
+    def extract_pose(
+        self, video: gr.FileData, detector: str = PoseTask.detector, mirror: bool = False, every_frame: bool = True
+    ) -> tuple[gr.FileData, gr.FileData, dict[str, Any]]:
+        """Find people in a video. Returns pose.json (a drawn skeleton comes back as it is), an mp4 of it, and facts.
+
+        `every_frame` False looks only at as many frames as the model can use.
+        """
+        config = self._attempt(lambda: config_from_values({"detector": detector}))
+        task = PoseTask(uploaded_path(video), config.detector, mirror, every_frame)
+        services = self.services
+
+        def work(report, cancel) -> PoseShown:
+            model = services.shelf.pipeline().model
+            return find_and_draw(task, model, services.new_temp_folder(), report, cancel)
+
+        shown: PoseShown = self._run("pose", work)
+        found = shown.found
+        about = {
+            "num_people": len(found.coverage),
+            "coverage": list(found.coverage),
+            "num_frames": found.num_frames,
+            "fps": found.fps,
+            "is_drawn_skeleton": found.is_drawn,
+        }
+        picture = shown.overlay or shown.drawing
+        return gr.FileData(path=str(found.pose)), gr.FileData(path=str(picture)), about
+
+    def _run(self, kind: str, work: Work) -> object:
+        runner = self.services.runner
+        *_, last = runner.watch(runner.submit(work, new_visitor(), kind))
+        if last.state != "done":
+            raise gr.Error(last.message, print_exception=False)
+        return last.result
+
+    def _attempt(self, work: Callable[[], object]) -> Any:
+        outcome = attempt(work, self._log_file)
+        if outcome.state != "done":
+            raise gr.Error(outcome.message, print_exception=False)
+        return outcome.result
+
+    @property
+    def _log_file(self) -> Path:
+        return self.services.settings.log_file

@@ -1,0 +1,8 @@
+"""Where the bundled example lies. `animateanywhere.generate` says the same, but importing that loads torch."""
+
+from pathlib import Path
+
+_FOLDER = Path(__file__).resolve().parents[1] / "assets" / "examples"
+HUMAN = _FOLDER / "human.png"
+BACKGROUND = _FOLDER / "background.png"
+POSE = _FOLDER / "pose.json"

@@ -1,0 +1,204 @@
+"""From a pose file to what the Pose tab shows: who was found, and pictures of it. No Gradio.
+
+Heavy imports are inside the functions: the page must answer before mediapipe and torch are loaded.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from animateanywhere.cancel import CancelToken
+from animateanywhere.config import ModelConfig
+from ui.jobs import Step
+
+if TYPE_CHECKING:
+    from animateanywhere.pose.detector import PoseDetector
+
+PREVIEW_SIDE_PX = 640
+PREVIEW_FPS = 12.0
+PREVIEW_FRAMES = 240
+_DIMMED = 0.65
+"""Brightness of the frames under a drawn pose."""
+
+
+@dataclass(frozen=True)
+class PoseTask:
+    """What a person asks the Pose tab to do with one file."""
+
+    source: Path
+    detector: str = "mediapipe"
+    mirror: bool = False
+    """Left and right exchanged, as in the mirror that a webcam shows."""
+    every_frame: bool = False
+    """The whole video at its own rate, instead of what the model can use."""
+
+
+@dataclass(frozen=True)
+class PoseFound:
+    """A pose that the page can show and Generate can use."""
+
+    task: PoseTask
+    pose: Path
+    """pose.json, or the skeleton video itself."""
+    is_drawn: bool
+    coverage: tuple[float, ...]
+    """Share of frames, 0..1, in which each person is seen; empty for a drawn skeleton."""
+    num_frames: int
+    fps: float
+    seconds_taken: float
+
+
+@dataclass(frozen=True)
+class PoseShown:
+    """A found pose with its two small videos."""
+
+    found: PoseFound
+    overlay: Path | None
+    """The pose of `person` over its frames; None if there are no frames."""
+    drawing: Path
+    """The pose of `person` as the model reads it, larger."""
+    person: int
+
+
+class MirroredDetector:
+    """Finds people in left-right mirrored frames, so that the joints' names fit the mirrored picture."""
+
+    def __init__(self, detector: "PoseDetector"):
+        self._detector = detector
+        self.name = f"{detector.name}, mirrored"
+
+    def detect(self, frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        return self._detector.detect(np.ascontiguousarray(frame[:, ::-1]) for frame in frames)
+
+
+def find_and_draw(
+    task: PoseTask, model: ModelConfig, folder: Path, report: Callable[[Step], None], cancel: CancelToken
+) -> PoseShown:
+    """`find_pose`, then `draw_previews` of the largest person; all files go to `folder`."""
+    found = find_pose(task, model, folder, report, cancel)
+    report(Step("pictures", 0, 1))
+    return draw_previews(found, 0, model, folder)
+
+
+def find_pose(
+    task: PoseTask, model: ModelConfig, folder: Path, report: Callable[[Step], None], cancel: CancelToken
+) -> PoseFound:
+    """Read a pose json, a drawn skeleton, or find people; joints are written to `folder`/pose.json.
+
+    Raises InputError as `load_pose_input` does, Cancelled once `cancel` is set.
+    """
+    from animateanywhere.pose.detector import create_detector, load_pose_input
+
+    started = time.monotonic()
+
+    def on_progress(done: int, total: int) -> None:
+        elapsed = time.monotonic() - started
+        report(Step("pose", done, total, elapsed / done * (total - done) if done else None))
+
+    report(Step("detector", 0, 1))
+    detector = MirroredDetector(create_detector(task.detector)) if task.mirror else task.detector
+    limits = {} if task.every_frame else {"fps": model.fps, "max_frames": model.max_num_frames}
+    got = load_pose_input(task.source, detector=detector, on_progress=on_progress, cancel=cancel, **limits)
+    seconds = time.monotonic() - started
+    if got.sequence is None:
+        return PoseFound(task, task.source, True, (), got.drawn.num_frames, got.drawn.fps, seconds)
+    sequence, pose = got.sequence, folder / "pose.json"
+    sequence.to_json(pose)
+    coverage = tuple(sequence.coverage(person) for person in range(sequence.num_people))
+    return PoseFound(task, pose, False, coverage, sequence.num_frames, sequence.fps, seconds)
+
+
+def describe_source(task: PoseTask, model: ModelConfig | None) -> list[tuple[str, str]]:
+    """What is in a pose file and how much of it is looked at, from its header. Raises InputError."""
+    from animateanywhere.pose.detector import probe_pose
+
+    source = probe_pose(task.source)
+    width, height = source.size
+    count = max(1, round(source.duration_s * source.fps))
+    content = f"{width}×{height}, {count} frames at {source.fps:.4g} fps, {source.duration_s:.1f} s"
+    rows = [("File", task.source.name), ("Contains", content)]
+    if model is None or task.source.suffix.lower() == ".json":
+        return rows
+    if task.every_frame:
+        return [*rows, ("Looked at", "every frame")]
+    longest = model.max_num_frames / model.fps
+    part = "all of it" if source.duration_s <= longest else f"the first {longest:.1f} s"
+    return [*rows, ("Looked at", f"{part}, {model.fps:g} frames per second")]
+
+
+def draw_previews(found: PoseFound, person: int, model: ModelConfig, folder: Path) -> PoseShown:
+    """Write two short mp4s to `folder`: the pose over its frames, if it has any, and the pose as the model reads it."""
+    from animateanywhere.media import VideoFrames, write_video
+    from animateanywhere.pose.detector import load_pose_input
+
+    fps = min(found.fps, PREVIEW_FPS)
+    count = max(1, min(PREVIEW_FRAMES, int(found.num_frames / found.fps * fps + 1e-6)))
+    pose = load_pose_input(found.pose, fps=fps, max_frames=count)
+    frames = _frames_below(found, fps, count)
+    size = frames.shape[2:0:-1] if frames is not None else _preview_size(pose.source_size)
+    drawn = pose.frames(size, count, fps, model.pose_style, person)
+    drawing, overlay = folder / "pose.mp4", None
+    write_video(VideoFrames(drawn, fps), drawing)
+    if frames is not None:
+        overlay = folder / "pose_over_video.mp4"
+        over = _laid_over(drawn, frames)
+        if len(found.coverage) > 1:
+            _number_people(over, pose.sequence.resampled(fps, count).contained_in(size).boxes_px())
+        write_video(VideoFrames(over, fps), overlay)
+    return PoseShown(found, overlay, drawing, person)
+
+
+def make_playable(source: Path, folder: Path, mirror: bool = False) -> Path | None:
+    """Write the first seconds of any video as a small mp4 that browsers play; None if the file is no video."""
+    from animateanywhere.media import VideoFrames, probe_video, read_video, write_video
+    from animateanywhere.pose.detector import IMAGE_SUFFIXES
+
+    if source.suffix.lower() in (".json", *IMAGE_SUFFIXES):
+        return None
+    fps = min(probe_video(source).fps, PREVIEW_FPS)
+    rgb = read_video(source, fps=fps, max_frames=PREVIEW_FRAMES, longest_side=PREVIEW_SIDE_PX).rgb
+    target = folder / "preview.mp4"
+    write_video(VideoFrames(np.ascontiguousarray(rgb[:, :, ::-1]) if mirror else rgb, fps), target)
+    return target
+
+
+def _frames_below(found: PoseFound, fps: float, count: int) -> np.ndarray | None:
+    """The video's own frames, at the same ticks as the pose; None for a json, a picture or a drawing."""
+    from animateanywhere.media import read_video
+    from animateanywhere.pose.detector import IMAGE_SUFFIXES
+
+    source = found.task.source
+    if found.is_drawn or source.suffix.lower() in (".json", *IMAGE_SUFFIXES):
+        return None
+    rgb = read_video(source, fps=fps, max_frames=count, longest_side=PREVIEW_SIDE_PX).rgb
+    return rgb[:, :, ::-1] if found.task.mirror else rgb
+
+
+def _laid_over(drawn: np.ndarray, frames: np.ndarray) -> np.ndarray:
+    """uint8 [T, H, W, 3] each, T the shorter of both: the drawing where there is one, dimmed frames elsewhere."""
+    count = min(len(drawn), len(frames))
+    dimmed = (frames[:count] * _DIMMED).astype(np.uint8)
+    return np.where((drawn[:count].max(-1) > 40)[..., None], drawn[:count], dimmed)
+
+
+def _number_people(frames: np.ndarray, boxes: np.ndarray) -> None:
+    """Draw each person's box [T, P, 4] and number into uint8 [T, H, W, 3]; a box of zeros is nobody."""
+    import cv2
+
+    for frame, people in zip(frames, boxes, strict=False):
+        for number, (left, top, right, bottom) in enumerate(np.rint(people).astype(int).tolist()):
+            if right > left:
+                cv2.rectangle(frame, (left, top), (right, bottom), (255, 255, 255), 1, cv2.LINE_AA)
+                place = (left + 3, max(16, top - 5))
+                cv2.putText(frame, str(number), place, cv2.FONT_HERSHEY_SIMPLEX, 0.6, (255, 255, 255), 2, cv2.LINE_AA)
+
+
+def _preview_size(size: tuple[int, int]) -> tuple[int, int]:
+    from animateanywhere.media import limited_size
+
+    width, height = limited_size(*size, PREVIEW_SIDE_PX)
+    return max(8, width), max(8, height)
