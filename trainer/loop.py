@@ -28,7 +28,7 @@ from trainer.dataset import (
     write_whole,
 )
 from trainer.events import CheckpointSaved, EventWriter, PhaseStarted, RunFinished, StepDone
-from trainer.objectives import autoencoding_loss, denoising_loss
+from trainer.objectives import autoencoding_loss, denoising_loss, start_with_colour
 from trainer.optimizers import StageOptimizer, WeightAverage
 from trainer.run_folder import RunFolder
 from trainer.stage_world.captions import CAPTION_WORDS
@@ -136,6 +136,8 @@ class Trainer:
         average.swap()  # the next stage builds on the averaged weights, which are what was saved
 
     def _restart_parts(self, stage: Stage) -> None:
+        if "colour" in stage.restarts:
+            start_with_colour(self.components.vae)
         if "control_branches" in stage.restarts:
             architecture = ARCHITECTURES[self.config.architecture]
             torch.manual_seed(self.config.seed + self.stage_index)

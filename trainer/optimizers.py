@@ -5,10 +5,16 @@ import math
 import torch
 
 from trainer.config import OptimizerConfig, StageConfig
+from trainer.muon import Muon
 
 
-def is_block_matrix(name: str, parameter: torch.nn.Parameter) -> bool:
-    """True for the matrices that Muon is made for: attention and feed-forward weights inside transformer blocks."""
+def is_hidden_matrix(name: str, parameter: torch.nn.Parameter) -> bool:
+    """True for what Muon is made for: weights inside transformer blocks, and kernels inside the VAE.
+
+    First and last layers, norms, modulations and LoRA are left to AdamW.
+    """
+    if name.startswith("vae."):
+        return parameter.ndim >= 2 and "conv_in" not in name and "conv_out" not in name
     return parameter.ndim == 2 and "transformer_blocks" in name and "norm" not in name and "lora_" not in name
 
 
@@ -17,14 +23,13 @@ class StageOptimizer:
 
     def __init__(self, parameters: dict[str, torch.nn.Parameter], stage: StageConfig):
         config = stage.optimizer
-        matrices = [p for n, p in parameters.items() if config.name == "muon" and is_block_matrix(n, p)]
+        matrices = [p for n, p in parameters.items() if config.name == "muon" and is_hidden_matrix(n, p)]
         ids = {id(p) for p in matrices}
         others = [p for p in parameters.values() if id(p) not in ids]
         self._optimizers = []
         if matrices:
-            self._optimizers.append(
-                torch.optim.Muon(matrices, lr=config.matrix_learning_rate, weight_decay=config.weight_decay)
-            )
+            rate = config.matrix_learning_rate
+            self._optimizers.append(Muon(matrices, lr=rate, weight_decay=config.weight_decay))
         if others:
             self._optimizers.append(
                 torch.optim.AdamW(others, lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=config.weight_decay)

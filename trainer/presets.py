@@ -12,7 +12,7 @@ MINI_MODEL = ModelConfig(
     trained_on="stage world, a procedural world; never saw a photograph of a person",
 )
 
-_VAE = OptimizerConfig(name="adamw", learning_rate=2e-3, warmup_steps=50, decay_share=0.5)
+_VAE = OptimizerConfig(name="muon", learning_rate=3e-3, matrix_learning_rate=0.02, warmup_steps=20, decay_share=0.4)
 _SCRATCH = OptimizerConfig(name="muon", learning_rate=1e-3, matrix_learning_rate=0.01, warmup_steps=30, decay_share=0.4)
 _TUNE = OptimizerConfig(name="muon", learning_rate=1e-3, matrix_learning_rate=0.005, warmup_steps=20, decay_share=0.4)
 

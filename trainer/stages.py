@@ -20,13 +20,14 @@ class Stage:
     drops: tuple[str, ...] = ()
     """Conditions that training drops now and then; never the one whose branch is the only thing trained."""
     restarts: tuple[str, ...] = ()
-    """Parts that start anew from the base's first blocks when this stage begins."""
+    """What is prepared when this stage begins: `control_branches` start anew from the base's first blocks, `colour` whitens the
+    colours that an untrained VAE sees."""
 
 
 STAGES = {
     row.name: row
     for row in (
-        Stage("vae", "autoencode", trains=("vae",)),
+        Stage("vae", "autoencode", trains=("vae",), restarts=("colour",)),
         Stage(
             "base",
             "denoise",

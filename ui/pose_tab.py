@@ -26,6 +26,8 @@ from ui.services import Services, new_visitor
 from ui.uploads import uploaded_path
 
 KIND = "pose"
+_CAMERA = {"video": {"width": {"ideal": 960}, "height": {"ideal": 720}, "frameRate": {"ideal": 30, "max": 30}}}
+"""Detectors see no more than this; larger recordings lose frames on slow machines."""
 _EVENT = {"api_visibility": "private", "show_progress": "hidden", "concurrency_limit": None}
 _PREVIEW_EVENT = {**_EVENT, "concurrency_id": "previews", "concurrency_limit": 1}
 
@@ -115,6 +117,8 @@ class PoseTab:
         outcome = attempt(
             lambda: make_playable(task.source, self.services.new_temp_folder(), task.mirror), self._log_file
         )
+        if outcome.state != "done":
+            return {self.note: message("error", outcome.message)}
         visible = outcome.result is not None
         return {self.view: gr.update(value=outcome.result, visible=visible, label="Your video, its first seconds")}
 
@@ -238,7 +242,7 @@ def _lay_out_inputs() -> dict[str, gr.Component]:
                 include_audio=False,
                 height=300,
                 buttons=[],
-                webcam_options=gr.WebcamOptions(mirror=True),
+                webcam_options=gr.WebcamOptions(mirror=True, constraints=_CAMERA),
                 elem_id="pose-recording",
             )
             gr.HTML("<p class='aa-hint'>Step back until your whole body is in view. No sound is recorded.</p>")

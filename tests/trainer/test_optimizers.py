@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from trainer.config import OptimizerConfig, StageConfig
+from trainer.muon import Muon, orthogonalise
 from trainer.optimizers import StageOptimizer, WeightAverage, learning_rate_factor
 
 
@@ -49,7 +50,27 @@ def test_state_survives_as_tensors(name):
     assert all(torch.equal(whole[k], halves[k]) for k in whole)
 
 
-def test_muon_takes_block_matrices_only():
+def test_orthogonalised_updates_have_singular_values_near_one():
+    torch.manual_seed(0)
+    for shape in ((6, 20), (20, 6)):
+        values = torch.linalg.svdvals(orthogonalise(torch.randn(shape)))
+        assert values.min() > 0.5 and values.max() < 1.3
+
+
+def test_muon_agrees_with_torchs_on_matrices():
+    """Same direction as torch.optim.Muon, which lacks convolution kernels."""
+    torch.manual_seed(0)
+    start, gradient = torch.randn(8, 12), torch.randn(8, 12)
+    ours, theirs = (torch.nn.Parameter(start.clone()) for _ in range(2))
+    ours.grad, theirs.grad = gradient.clone(), gradient.clone()
+    Muon([ours], lr=0.1).step()
+    torch.optim.Muon([theirs], lr=0.1, weight_decay=0.0).step()
+    a, b = (ours - start).detach().flatten(), (theirs - start).detach().flatten()
+    assert torch.nn.functional.cosine_similarity(a, b, dim=0) > 0.99
+    assert a.norm() / b.norm() == pytest.approx(1.0, abs=0.1)
+
+
+def test_muon_takes_hidden_matrices_only():
     optimizer = StageOptimizer(parameters(), StageConfig("base", 1, optimizer=OptimizerConfig(name="muon")))
     sizes = [sum(len(g["params"]) for g in o.param_groups) for o in optimizer._optimizers]
     assert sizes == [1, 2]

@@ -1,0 +1,120 @@
+"""Clips to batches."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from animateanywhere.conditioning import encode_frames
+from animateanywhere.config import ModelConfig, PoseStyle
+from animateanywhere.errors import InputError
+from tests.tiny import tiny_components
+from trainer.config import DataConfig
+from trainer.dataset import (
+    LatentClips,
+    TrainingClip,
+    cache_latents,
+    random_crops,
+    read_tensors,
+    stage_world_clips,
+    vae_fingerprint,
+)
+from trainer.objectives import dropped_conditions
+
+MODEL = ModelConfig(name="tiny", width=64, height=32, num_frames=8)
+STYLE = PoseStyle(0.06)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return DataConfig(num_clips=3, portrait_share=0.5, folder=str(tmp_path_factory.mktemp("data")))
+
+
+@pytest.fixture(scope="module")
+def clips(data):
+    return stage_world_clips(data, MODEL, "train", lambda done: None)
+
+
+def test_both_orientations_are_rendered_and_kept(clips, data):
+    shapes = {tuple(TrainingClip.load(path).video.shape[1:3]) for path in clips}
+    assert shapes == {(32, 64), (64, 32)}
+    stamps = [path.stat().st_mtime_ns for path in clips]
+    assert stage_world_clips(data, MODEL, "train", lambda done: None) == clips
+    assert [path.stat().st_mtime_ns for path in clips] == stamps
+
+
+def test_splits_share_no_clip(data):
+    assert not {p.name for p in stage_world_clips(replace(data, num_clips=1), MODEL, "val", lambda done: None)} & {
+        p.name for p in stage_world_clips(data, MODEL, "train", lambda done: None)
+    }
+
+
+def test_a_clip_survives_the_disk(clips, tmp_path):
+    clip = TrainingClip.load(clips[0])
+    clip.save(tmp_path / "clip.safetensors")
+    again = TrainingClip.load(tmp_path / "clip.safetensors")
+    assert torch.equal(clip.video, again.video) and torch.equal(clip.camera_from_world, again.camera_from_world)
+    assert (clip.caption, clip.fps) == (again.caption, again.fps)
+
+
+def test_a_damaged_clip_is_named(clips, tmp_path):
+    path = tmp_path / "clip.safetensors"
+    path.write_bytes(clips[0].read_bytes()[:1000])
+    with pytest.raises(InputError, match="clip.safetensors"):
+        TrainingClip.load(path)
+
+
+def test_the_drawn_pose_lies_on_the_person(clips):
+    """Most drawn pixels fall on the person's mask, grown by a stroke."""
+    clip = TrainingClip.load(clips[0])
+    drawn = clip.pose_frames(STYLE).max(axis=-1) > 40
+    mask = torch.nn.functional.max_pool2d(clip.human_mask[:, None].float(), 5, 1, 2)[:, 0].bool().numpy()
+    assert drawn.sum() > 20
+    assert (drawn & mask).sum() > 0.9 * drawn.sum()
+
+
+def test_cached_latents_are_the_encoders(clips):
+    vae = tiny_components().vae
+    cached = cache_latents(clips, vae, STYLE, lambda done: None)
+    tensors, metadata = read_tensors(cached[0])
+    clip = TrainingClip.load(clips[0])
+    expected = encode_frames(vae, torch.as_tensor(clip.pose_frames(STYLE))[None])[0]
+    assert torch.allclose(tensors["pose"].float(), expected, atol=2e-2)
+    assert metadata["caption"] == clip.caption
+
+
+def test_another_vae_or_pose_style_does_not_reuse_the_cache(clips):
+    first, second = tiny_components(seed=0).vae, tiny_components(seed=1).vae
+    assert vae_fingerprint(first) != vae_fingerprint(second)
+    folders = [
+        cache_latents(clips[:1], v, s, lambda done: None)[0].parent for v, s in ((first, STYLE), (second, STYLE))
+    ]
+    folders.append(cache_latents(clips[:1], first, PoseStyle(0.1), lambda done: None)[0].parent)
+    assert len(set(folders)) == 3
+
+
+def test_batches_hold_one_orientation_and_follow_the_generator(clips):
+    latents = LatentClips(cache_latents(clips, tiny_components().vae, STYLE, lambda done: None))
+    shapes = set()
+    for seed in range(8):
+        batch = latents.batch(3, torch.Generator().manual_seed(seed))
+        again = latents.batch(3, torch.Generator().manual_seed(seed))
+        assert torch.equal(batch.video, again.video) and batch.captions == again.captions
+        assert batch.video.shape[0] == 3 and batch.pose.shape == batch.video.shape
+        shapes.add(tuple(batch.video.shape))
+    assert len(shapes) == 2
+
+
+def test_crops_have_eight_frames_of_the_asked_size(clips):
+    crops = random_crops(clips, STYLE, 5, 24, torch.Generator().manual_seed(0))
+    assert crops.shape == (5, 8, 24, 24, 3) and crops.dtype == torch.uint8
+    assert np.unique(crops.numpy()).size > 10
+
+
+def test_shares_of_condition_dropout():
+    draws = [dropped_conditions(d, 0.1, 0.05) for d in np.linspace(0, 1, 2000, endpoint=False)]
+    share = {names: sum(d == set(names) for d in draws) / 2000 for names in ((), ("human",), ("pose",), ("prompt",))}
+    everything = sum(len(d) == 4 for d in draws) / 2000
+    assert everything == pytest.approx(0.1, abs=1e-3)
+    assert share == pytest.approx({(): 0.7, ("human",): 0.05, ("pose",): 0.05, ("prompt",): 0.05}, abs=2e-3)
