@@ -108,11 +108,11 @@ def stage_world_clips(data: DataConfig, model: ModelConfig, split: str, on_done:
     return paths
 
 
-def render_training_clip(seed: int, data: DataConfig, model: ModelConfig) -> StageClip:
-    """One clip at the model's size; the seed also decides the orientation."""
+def render_training_clip(seed: int, data: DataConfig, model: ModelConfig, textures: str = "auto") -> StageClip:
+    """One clip at the model's size; the seed also decides the orientation. `textures`: as in `render_clip`."""
     portrait = (seed * 2654435761 % 2**32) / 2**32 < data.portrait_share
     width, height = (model.height, model.width) if portrait else (model.width, model.height)
-    return render_clip(seed, num_frames=model.num_frames, width=width, height=height, fps=model.fps)
+    return render_clip(seed, num_frames=model.num_frames, width=width, height=height, fps=model.fps, textures=textures)
 
 
 def random_crops(paths: list[Path], style: PoseStyle, batch: int, size: int, generator: torch.Generator):

@@ -56,7 +56,9 @@ def evaluate(
     pipeline = load_pipeline(model)
     scores, rows, started = [], [], time.monotonic()
     for seed in split_seeds(split, 0, num_clips):
-        clip = TrainingClip.from_stage(render_training_clip(seed, DataConfig(), pipeline.model))
+        # Photographs depend on what is installed; without them the same clips come out on every machine.
+        stage_clip = render_training_clip(seed, DataConfig(), pipeline.model, textures="procedural")
+        clip = TrainingClip.from_stage(stage_clip)
         inputs = condition_inputs(clip, pipeline, prompted)
         made = [pipeline(inputs, seed=draw) for draw in range(seeds)]
         scores.append(_score(seed, clip, made))
