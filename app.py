@@ -42,16 +42,16 @@ def serve(flags: argparse.Namespace, settings: AppSettings, temp_folder: Path) -
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Exit codes: 0 interrupted, 2 the output folder cannot be used (one line)."""
+    """Exit codes: 0 interrupted, 2 the output folder or the port cannot be used (one line)."""
     flags = parse_flags(argv)
     try:
         folder = prepare_output_folder(flags.output_folder)
-    except InputError as error:
+        with tempfile.TemporaryDirectory(prefix=".temp-", dir=folder, ignore_cleanup_errors=True) as temp:
+            os.environ.update(local_environment(Path(temp), offline=not needs_network(flags.model)))
+            serve(flags, AppSettings(flags.model, folder), Path(temp))
+    except (InputError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    with tempfile.TemporaryDirectory(prefix=".temp-", dir=folder, ignore_cleanup_errors=True) as temp:
-        os.environ.update(local_environment(Path(temp), offline=not needs_network(flags.model)))
-        serve(flags, AppSettings(flags.model, folder), Path(temp))
     return 0
 
 

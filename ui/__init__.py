@@ -5,7 +5,7 @@ Reading order: services.py (what tabs are given), jobs.py, people_tab.py, pose_t
 
 
 def build_app(services):
-    """The whole page as gr.Blocks, for `ui.services.Services`. Sources: Gradio 6 Blocks."""
+    """The whole page as gr.Blocks, for `ui.services.Services`."""
     from ui.pages import build_pages  # Gradio reads the environment when imported: who starts the app sets that first
 
     return build_pages(services)

@@ -16,6 +16,7 @@ from ui.jobs import JobView
 from ui.outcomes import attempt
 from ui.pose_work import PoseTask
 from ui.services import Services, new_visitor
+from ui.updates import button
 from ui.uploads import uploaded_path
 
 KIND = "clip"
@@ -243,11 +244,6 @@ def _wire(tab: GenerateTab, pictures: list[gr.Image]) -> None:
     tab.generate_button.click(tab.generate, [tab.visitor, *inputs], tab.shown, **raw)
     tab.generate_button.click(None, js=SHOW_CLIP, **_EVENT)
     tab.stop_button.click(tab.stop, tab.visitor, tab.stop_button, **_EVENT)
-
-
-def button(widget: gr.Button, interactive: bool, visible: bool = True) -> dict:
-    """Update for a button. Its text is repeated: Gradio forgets it when a page that was not open yet is updated."""
-    return gr.update(value=widget.value, interactive=interactive, visible=visible)
 
 
 def _facts(clip: Clip) -> list[tuple[str, str]]:

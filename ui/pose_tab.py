@@ -10,7 +10,6 @@ from animateanywhere.cancel import CancelToken
 from ui import examples
 from ui.forms import widget_specs
 from ui.fragments import facts, message, progress_bar, seconds
-from ui.generate_tab import button
 from ui.jobs import JobView, Step
 from ui.outcomes import attempt
 from ui.pose_work import (
@@ -23,6 +22,7 @@ from ui.pose_work import (
     make_playable,
 )
 from ui.services import Services, new_visitor
+from ui.updates import button
 from ui.uploads import uploaded_path
 
 KIND = "pose"
@@ -70,15 +70,17 @@ class PoseTab:
 
     def on_upload(self, payload: dict | None, every_frame: bool, detector: str) -> dict:
         """A file came, or was taken away: then the example's pose is back."""
-        path = uploaded_path(payload)
-        if path is None:
-            return self._take(examples.POSE if examples.POSE.is_file() else None, False, every_frame, detector)
+        path = uploaded_path(payload) or (examples.POSE if examples.POSE.is_file() else None)
         return self._take(path, False, every_frame, detector)
 
     def on_recording(self, payload: dict | None, every_frame: bool, detector: str) -> dict:
-        """A recording ended. It is mirrored unless switched off: the camera's picture was a mirror, too."""
+        """A recording ended, or was thrown away. It is mirrored at first: the camera's picture was a mirror, too."""
         path = uploaded_path(payload)
-        return {} if path is None else self._take(path, True, every_frame, detector)
+        return (
+            self.on_upload(None, every_frame, detector)
+            if path is None
+            else self._take(path, True, every_frame, detector)
+        )
 
     def on_option(self, source: Path | None, mirror: bool, every_frame: bool, detector: str) -> dict:
         """Another way to read the same source: what was found in the old way is no longer right."""
@@ -285,7 +287,13 @@ def _wire(tab: PoseTab) -> None:
     choices, raw = [tab.every_frame, tab.detector], {**_EVENT, "preprocess": False}
     taken = [
         gr.on([tab.upload.upload, tab.upload.clear], tab.on_upload, [tab.upload, *choices], tab.shown, **raw),
-        tab.recording.stop_recording(tab.on_recording, [tab.recording, *choices], tab.shown, **raw),
+        gr.on(
+            [tab.recording.stop_recording, tab.recording.clear],
+            tab.on_recording,
+            [tab.recording, *choices],
+            tab.shown,
+            **raw,
+        ),
         gr.on([widget.input for widget in tab.options], tab.on_option, [tab.source, *tab.options], tab.shown, **_EVENT),
     ]
     for event in taken:

@@ -5,6 +5,43 @@ import gradio as gr
 _FONTS = 'system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "Liberation Sans", sans-serif'
 _MONO = 'ui-monospace, "SF Mono", Menlo, Consolas, "Liberation Mono", monospace'
 
+_SETTINGS = {
+    "body_background_fill": "#f7f8f8",
+    "body_background_fill_dark": "#121415",
+    "block_background_fill": "white",
+    "block_background_fill_dark": "#1a1d1f",
+    "block_border_color": "#e1e4e5",
+    "block_border_color_dark": "#2c3134",
+    "block_shadow": "none",
+    "body_text_color_subdued": "#5b6469",
+    "body_text_color_subdued_dark": "#98a2a7",
+    "button_large_text_size": "*text_md",
+    "button_large_text_weight": "600",
+    "block_label_border_width": "0px",
+    "block_label_text_color": "#4b5357",
+    "block_label_text_color_dark": "#b4bcc0",
+    "block_title_text_weight": "600",
+    "block_title_text_color": "*body_text_color",
+    "block_title_text_color_dark": "*body_text_color",
+    "input_border_width": "1px",
+    "input_border_width_dark": "1px",
+    "block_info_text_color": "#5b6469",
+    "block_info_text_color_dark": "#98a2a7",
+    "input_background_fill": "#fbfcfc",
+    "input_background_fill_dark": "#14171a",
+    "input_border_color": "#cdd3d5",
+    "input_border_color_dark": "#3a4146",
+    "button_primary_background_fill": "*primary_700",
+    "button_primary_background_fill_hover": "*primary_800",
+    "button_primary_background_fill_dark": "*primary_600",
+    "button_primary_background_fill_hover_dark": "*primary_700",
+    "button_primary_text_color": "white",
+    "button_secondary_background_fill": "#e8ebec",
+    "button_secondary_background_fill_hover": "#dde1e3",
+    "button_secondary_background_fill_dark": "#2b3033",
+    "button_secondary_background_fill_hover_dark": "#363c40",
+}
+
 
 def create_theme() -> gr.themes.Base:
     """Teal on neutral grey, for light and dark."""
@@ -15,42 +52,7 @@ def create_theme() -> gr.themes.Base:
         radius_size=gr.themes.sizes.radius_md,
         font=[gr.themes.Font("sans-serif")],
         font_mono=[gr.themes.Font("monospace")],
-    ).set(
-        body_background_fill="#f7f8f8",
-        body_background_fill_dark="#121415",
-        block_background_fill="white",
-        block_background_fill_dark="#1a1d1f",
-        block_border_color="#e1e4e5",
-        block_border_color_dark="#2c3134",
-        block_shadow="none",
-        body_text_color_subdued="#5b6469",
-        body_text_color_subdued_dark="#98a2a7",
-        button_large_text_size="*text_md",
-        button_large_text_weight="600",
-        block_label_border_width="0px",
-        block_label_text_color="#4b5357",
-        block_label_text_color_dark="#b4bcc0",
-        block_title_text_weight="600",
-        block_title_text_color="*body_text_color",
-        block_title_text_color_dark="*body_text_color",
-        input_border_width="1px",
-        input_border_width_dark="1px",
-        block_info_text_color="#5b6469",
-        block_info_text_color_dark="#98a2a7",
-        input_background_fill="#fbfcfc",
-        input_background_fill_dark="#14171a",
-        input_border_color="#cdd3d5",
-        input_border_color_dark="#3a4146",
-        button_primary_background_fill="*primary_700",
-        button_primary_background_fill_hover="*primary_800",
-        button_primary_background_fill_dark="*primary_600",
-        button_primary_background_fill_hover_dark="*primary_700",
-        button_primary_text_color="white",
-        button_secondary_background_fill="#e8ebec",
-        button_secondary_background_fill_hover="#dde1e3",
-        button_secondary_background_fill_dark="#2b3033",
-        button_secondary_background_fill_hover_dark="#363c40",
-    )
+    ).set(**_SETTINGS)
 
 
 CSS = f"""
@@ -61,6 +63,9 @@ footer {{ display: none !important; }}
 .gradio-container .block:has(> .html-container > .prose:empty) {{ display: none; }}
 #person-prepared img, #background-prepared img {{ width: 100%; height: 100%; object-fit: contain; }}
 #pose-drawing video, #pose-view video, #clip video {{ width: 100%; height: 100%; object-fit: contain; }}
+/* Trimming would fetch a program from the internet, and the page would not hear of it. */
+#pose-recording button[aria-label="Trim video to selection"] {{ display: none; }}
+#pose-recording button[aria-label="Reset video to initial value"] {{ display: none; }}
 .tab-container button.selected {{ color: var(--primary-700) !important; font-weight: 600; }}
 .dark .tab-container button.selected {{ color: var(--primary-300) !important; }}
 .gradio-container .html-container {{ padding: 0 !important; }}

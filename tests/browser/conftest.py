@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.ui.stage import Served, serve_page
 
-LONGEST_WAIT_MS = 30_000
+LONGEST_WAIT_MS = 90_000
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 CAMERA = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
 
