@@ -64,6 +64,8 @@ class ModelConfig:
     """Hub id of the frozen base that is not in this folder; None: the folder holds every weight."""
     trained_on: str = ""
     """One sentence on what made these weights, shown next to the model's name."""
+    limits: str = ""
+    """What the model cannot do, in a person's words, shown next to its name."""
 
     def __post_init__(self):
         if self.width < self.height:

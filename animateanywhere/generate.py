@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from animateanywhere import examples
 from animateanywhere.cancel import CancelToken
 from animateanywhere.conditioning import ConditionInputs
 from animateanywhere.config import GenerateConfig, ModelConfig
@@ -18,21 +19,16 @@ from animateanywhere.pipeline import AnimateAnywherePipeline, Progress
 from animateanywhere.pose.detector import PoseInput, load_pose_input, probe_pose
 from animateanywhere.segmentation import cut_out_person, place_on_canvas
 
-EXAMPLES = Path(__file__).resolve().parents[1] / "assets" / "examples"
-EXAMPLE_HUMAN = EXAMPLES / "human.png"
-EXAMPLE_BACKGROUND = EXAMPLES / "background.png"
-EXAMPLE_POSE = EXAMPLES / "pose.json"
-
 
 @dataclass(frozen=True)
 class GenerateRequest:
     """One video to make."""
 
-    human: Path = EXAMPLE_HUMAN
+    human: Path = examples.HUMAN
     """Picture of the person; an alpha channel is taken as the cut-out."""
-    background: Path = EXAMPLE_BACKGROUND
+    background: Path = examples.BACKGROUND
     """Picture of the place, without people."""
-    pose: Path = EXAMPLE_POSE
+    pose: Path = examples.POSE
     """Video of a moving person, video of a drawn skeleton, or pose json."""
     config: GenerateConfig = field(default_factory=GenerateConfig)
     output: Path = Path("out.mp4")

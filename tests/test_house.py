@@ -21,6 +21,7 @@ FLOORS = {
     "media": 0,
     "latent_grid": 0,
     "memory": 0,
+    "examples": 0,
 }
 FLOORS |= {"geometry": 1, "models": 2, "pose": 2, "segmentation": 2, "architectures": 3}
 FLOORS |= {"checkpoint": 4, "conditioning": 3, "losses": 3, "overlay": 3, "denoiser": 4}

@@ -9,7 +9,8 @@ from trainer.config import DataConfig, OptimizerConfig, StageConfig, TrainConfig
 MINI_MODEL = ModelConfig(
     name="mini",
     pose_style=PoseStyle(stick_width=0.03, draw_feet=True, draw_hands=False, draw_face=False),
-    trained_on="stage world, a procedural world; never saw a photograph of a person",
+    trained_on="trained on stage world, a computer-drawn world; it never saw a photograph of a person",
+    limits="sharp pictures, faces, fingers, writing, more than one person; photographs come out small, soft and simplified",
 )
 
 _VAE = OptimizerConfig(name="muon", learning_rate=3e-3, matrix_learning_rate=0.02, warmup_steps=20, decay_share=0.4)

@@ -7,8 +7,8 @@ from typing import Any
 
 import gradio as gr
 
+from animateanywhere import examples
 from animateanywhere.config import GenerateConfig
-from ui import examples
 from ui.clip_work import Clip, ClipTask, make_clip
 from ui.forms import config_from_values
 from ui.jobs import Work

@@ -3,7 +3,6 @@
 from html import escape
 from typing import Literal
 
-from animateanywhere.config import ModelConfig
 from ui.jobs import JobView
 from ui.model_shelf import ShelfView
 
@@ -120,21 +119,12 @@ def model_card(view: ShelfView) -> str:
     length = f"{model.num_frames} frames at {model.fps:g} fps ({model.num_frames / model.fps:.1f} s)"
     longest = f"at most {model.max_num_frames} frames ({model.max_num_frames / model.fps:.1f} s)"
     trained = f"<p>{escape(sentence(model.trained_on.rstrip('.')))}.</p>" if model.trained_on else ""
+    cannot = f"<p><b>What it cannot do:</b> {escape(model.limits)}</p>" if model.limits else ""
     return (
         f'<div class="aa-model"><span class="aa-chip">Model {escape(model.name)} · {escape(view.device)}</span>'
         f"<p>Makes {size}, {length} unless you ask for more, {longest}, without sound.</p>"
-        f"{trained}<p><b>What it cannot do:</b> {escape(limits(model))}</p></div>"
+        f"{trained}{cannot}</div>"
     )
-
-
-def limits(model: ModelConfig) -> str:
-    """What to expect less of, from the model's size and origin."""
-    if model.base_model is None:
-        return (
-            "it has seen only a drawn practice world. Real photos come out simplified and soft: "
-            "no recognisable faces, no fingers, no writing. One person per clip."
-        )
-    return "small faces, fingers and writing may drift. One person per clip."
 
 
 def plan_line(description: str, notes: tuple[str, ...]) -> str:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import gradio as gr
 
+from animateanywhere import examples
 from animateanywhere.config import GenerateConfig
 from animateanywhere.errors import InputError
-from ui import examples
 from ui.clip_work import Clip, ClipTask, make_clip, plan_clip
 from ui.forms import WidgetSpec, config_from_values, widget_specs
 from ui.fragments import facts, message, notes_list, plan_line, progress_bar, seconds

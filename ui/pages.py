@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import gradio as gr
 
-from ui import examples
+from animateanywhere import examples
 from ui.api import add_api
 from ui.fragments import model_card
 from ui.generate_tab import KIND as CLIP

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import gradio as gr
 
-from ui import examples
+from animateanywhere import examples
 from ui.fragments import message
 from ui.outcomes import attempt
 from ui.picture_work import Prepared, prepare_background, prepare_person

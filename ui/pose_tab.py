@@ -6,8 +6,8 @@ from pathlib import Path
 
 import gradio as gr
 
+from animateanywhere import examples
 from animateanywhere.cancel import CancelToken
-from ui import examples
 from ui.forms import widget_specs
 from ui.fragments import facts, message, progress_bar, seconds
 from ui.jobs import JobView, Step

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from animateanywhere import examples
 from animateanywhere.errors import InputError
-from ui import examples
 from ui.jobs import JobRunner
 from ui.model_shelf import ModelShelf
 

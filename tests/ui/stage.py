@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from animateanywhere import examples
 from animateanywhere.config import PoseStyle
 from animateanywhere.media import VideoFrames, write_video
 from animateanywhere.pose.draw import draw_pose
 from animateanywhere.pose.sequence import PoseSequence
 from tests.tiny import make_tiny_model
-from ui import build_app, examples
+from ui import build_app
 from ui.services import AppSettings, Services, local_environment
 from ui.theme import CSS, create_theme
 

@@ -1,4 +1,4 @@
-"""Where the bundled example lies. `animateanywhere.generate` says the same, but importing that loads torch."""
+"""Where the bundled example lies."""
 
 from pathlib import Path
 
