@@ -10,6 +10,7 @@ MINI_MODEL = ModelConfig(
     name="mini",
     pose_style=PoseStyle(stick_width=0.03, draw_feet=True, draw_hands=False, draw_face=False),
     trained_on="trained on stage world, a computer-drawn world; it never saw a photograph of a person",
+    guidance_scale=1.5,
     limits="sharp pictures, faces, fingers, writing, more than one person; photographs come out small, soft and simplified",
 )
 
