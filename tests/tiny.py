@@ -14,7 +14,14 @@ from trainer.architectures import TINY
 from trainer.stage_world.captions import CAPTION_WORDS
 
 TINY_MODEL = ModelConfig(
-    name="tiny", width=64, height=32, num_frames=8, max_num_frames=16, num_inference_steps=3, pose_style=PoseStyle(0.06)
+    name="tiny",
+    limits="anything at all: its weights are random",
+    width=64,
+    height=32,
+    num_frames=8,
+    max_num_frames=16,
+    num_inference_steps=3,
+    pose_style=PoseStyle(0.06),
 )
 
 
