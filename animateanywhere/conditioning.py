@@ -92,14 +92,13 @@ def assemble(raw: RawLatents, prompt_embeds, scaling_factor, image_latent_scale,
     Pose and person carry the VAE's `scaling_factor`; the background is at raw scale times `image_latent_scale` (1.0),
     followed by zeros in latent space for all later frames, as the base model was pre-trained.
     """
-    frames = raw.pose.shape[1]
     background = torch.zeros_like(raw.pose)
     background[:, :1] = raw.background * image_latent_scale
     return Conditions(
         prompt_embeds=prompt_embeds,
         pose_latents=raw.pose * scaling_factor,
         reference_latents=(raw.reference * scaling_factor).repeat(1, patch_size_t or 1, 1, 1, 1),
-        background_latents=background[:, :frames],
+        background_latents=background,
     )
 
 
