@@ -9,6 +9,7 @@ from transformers import PreTrainedTokenizerFast, T5Config, T5EncoderModel
 from animateanywhere.models.background_motion_learner import add_background_motion_learner
 from animateanywhere.models.pose_controlnet import PoseControlNet
 from animateanywhere.models.reference_net import ReferenceNet
+from animateanywhere.models.text_encoder import OnDemandTextEncoder
 from animateanywhere.models.transformer import AnimateAnywhereTransformer3DModel
 
 SCHEDULER = dict(
@@ -42,7 +43,7 @@ class Components:
     """The networks of one model, as the pipeline, the trainer and the checkpoint pass them around."""
 
     tokenizer: PreTrainedTokenizerFast
-    text_encoder: T5EncoderModel
+    text_encoder: T5EncoderModel | OnDemandTextEncoder
     vae: AutoencoderKLCogVideoX
     transformer: AnimateAnywhereTransformer3DModel
     pose_controlnet: PoseControlNet | None

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKLCogVideoX, CogVideoXDDIMScheduler
-from huggingface_hub import snapshot_download
+from huggingface_hub import constants, snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -20,6 +20,7 @@ from transformers import AutoTokenizer, T5EncoderModel
 from transformers.utils import logging as transformers_logging
 
 from animateanywhere.architectures import Components
+from animateanywhere.conditioning import tokenize_prompts
 from animateanywhere.config import ModelConfig, dataclass_from_json
 from animateanywhere.errors import InputError
 from animateanywhere.models.background_motion_learner import (
@@ -31,6 +32,7 @@ from animateanywhere.models.background_motion_learner import (
 )
 from animateanywhere.models.pose_controlnet import PoseControlNet
 from animateanywhere.models.reference_net import ReferenceNet
+from animateanywhere.models.text_encoder import OnDemandTextEncoder
 from animateanywhere.models.transformer import AnimateAnywhereTransformer3DModel
 
 FORMAT = 1
@@ -159,9 +161,10 @@ def load_components(folder: Path, dtype: torch.dtype = torch.float32) -> tuple[C
     transformers_logging.disable_progress_bar()
     base = folder if info.model.base_model is None else _fetch_base(info.model.base_model)
     transformer = _load_diffusers(AnimateAnywhereTransformer3DModel, base / "transformer", dtype)
+    tokenizer = _load(AutoTokenizer.from_pretrained, base / "tokenizer")
     components = Components(
-        tokenizer=_load(AutoTokenizer.from_pretrained, base / "tokenizer"),
-        text_encoder=_load(T5EncoderModel.from_pretrained, base / "text_encoder", dtype=dtype, use_safetensors=True),
+        tokenizer=tokenizer,
+        text_encoder=_load_text_encoder(base, info.model.base_model, tokenizer, transformer, dtype),
         vae=_load_diffusers(AutoencoderKLCogVideoX, base / "vae", dtype),
         transformer=transformer,
         pose_controlnet=None,
@@ -179,6 +182,16 @@ def load_components(folder: Path, dtype: torch.dtype = torch.float32) -> tuple[C
     return components, info
 
 
+def _load_text_encoder(base: Path, base_model: str | None, tokenizer, transformer, dtype):
+    """A model's own text encoder is loaded with it; that of a base from the Hub only when there are words to read."""
+    folder = base / "text_encoder"
+    if base_model is None:
+        return _load(T5EncoderModel.from_pretrained, folder, dtype=dtype, use_safetensors=True)
+    cache = Path(constants.HF_ASSETS_CACHE) / "animateanywhere" / re.sub(r"[^\w.-]+", "--", base_model)
+    empty = tokenize_prompts(tokenizer, [""], transformer.config.max_text_seq_length)
+    return _load(OnDemandTextEncoder, folder, dtype=dtype, cache=cache, always_kept=empty)
+
+
 def _own_memory(module) -> None:
     """Move tensors out of the mapped file into torch's own memory.
 
@@ -190,6 +203,9 @@ def _own_memory(module) -> None:
 
 
 def _fetch_base(base_model: str) -> Path:
+    """Folder of the frozen base: a Hub id's (downloaded once), or the folder that `base_model` names."""
+    if Path(base_model).is_dir():
+        return Path(base_model)
     patterns = [f"{part}/*" for part in BASE_PARTS]
     try:
         return Path(snapshot_download(base_model, allow_patterns=patterns))

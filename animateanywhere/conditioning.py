@@ -80,10 +80,15 @@ def decode_latents(vae, latents: torch.Tensor) -> torch.Tensor:
     return pixels_from_model(vae.decode(latents.transpose(1, 2).to(vae.dtype)).sample).cpu()
 
 
-def encode_prompts(tokenizer, text_encoder, prompts: list[str], max_length: int) -> torch.Tensor:
-    """Text embeddings `[B, max_length, text_dim]`; longer prompts are cut, padding is attended to as in pre-training."""
+def tokenize_prompts(tokenizer, prompts: list[str], max_length: int) -> torch.Tensor:
+    """Token numbers `[B, max_length]`; longer prompts are cut, shorter ones padded."""
     tokens = tokenizer(prompts, padding="max_length", max_length=max_length, truncation=True, return_tensors="pt")
-    return text_encoder(tokens.input_ids.to(text_encoder.device))[0]
+    return tokens.input_ids
+
+
+def encode_prompts(tokenizer, text_encoder, prompts: list[str], max_length: int) -> torch.Tensor:
+    """Text embeddings `[B, max_length, text_dim]`; padding is attended to as in pre-training."""
+    return text_encoder(tokenize_prompts(tokenizer, prompts, max_length).to(text_encoder.device))[0]
 
 
 def assemble(raw: RawLatents, prompt_embeds, scaling_factor, image_latent_scale, patch_size_t) -> Conditions:

@@ -61,7 +61,7 @@ class ModelConfig:
     branch: Literal["copy", "lora"] = "copy"
     """Kind of the two control branches: own copies of the base's first blocks, or LoRA on the base's own."""
     base_model: str | None = None
-    """Hub id of the frozen base that is not in this folder; None: the folder holds every weight."""
+    """Hub id or folder of the frozen base that is not in this folder; None: the folder holds every weight."""
     trained_on: str = ""
     """One sentence on what made these weights, shown next to the model's name."""
     limits: str = ""

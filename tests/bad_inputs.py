@@ -64,9 +64,8 @@ def named(value: str) -> Callable[[Path], str]:
     return lambda folder: value
 
 
-BAD_INPUTS = (
+BAD_UPLOADS = (
     BadInput("pose is a text file", "pose", text_file, ("notes.mp4", "video")),
-    BadInput("pose is missing", "pose", lambda folder: str(folder / "no.mp4"), ("no.mp4",)),
     BadInput("pose has no frames", "pose", no_frames, ("none.avi",)),
     BadInput("pose is a song", "pose", audio_only, ("song.mp4", "sound")),
     BadInput("pose lasts four hours", "pose", four_hours, ("long.mp4",)),
@@ -78,9 +77,10 @@ BAD_INPUTS = (
     BadInput("background is one pixel", "background", picture((1, 1)), ("1x1",)),
     BadInput("background is huge", "background", picture((20000, 20000), "1"), ("20000x20000",)),
 )
-"""Inputs that the page can be given too."""
+"""Mistakes on the command line and on the page."""
 
 BAD_CALLS = (
+    BadInput("pose is missing", "pose", lambda folder: str(folder / "no.mp4"), ("no.mp4",)),
     BadInput("output folder is missing", "output", lambda folder: str(folder / "no" / "out.mp4"), ("no",)),
     BadInput("output folder cannot be written", "output", named("/proc/out.mp4"), ("/proc",)),
     BadInput("output is a folder", "output", lambda folder: str(folder), ()),

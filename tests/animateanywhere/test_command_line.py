@@ -13,7 +13,7 @@ import pytest
 from animateanywhere.__main__ import main
 from animateanywhere.media import probe_video, read_comment, read_video
 from animateanywhere.pose.sequence import PoseSequence
-from tests.bad_inputs import BAD_CALLS, BAD_INPUTS, good_background, good_person, good_pose
+from tests.bad_inputs import BAD_CALLS, BAD_UPLOADS, good_background, good_person, good_pose
 from tests.tiny import make_tiny_model
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -77,7 +77,7 @@ def test_pose_shorter_than_the_clip(model, tmp_path, capsys):
     assert read_video(tmp_path / "out.mp4").num_frames == 8
 
 
-@pytest.mark.parametrize("bad", BAD_INPUTS + BAD_CALLS, ids=lambda b: b.name)
+@pytest.mark.parametrize("bad", BAD_UPLOADS + BAD_CALLS, ids=lambda b: b.name)
 def test_a_mistake_is_one_line_and_exit_code_2(bad, model, tmp_path, capsys):
     words = generate_words(tmp_path, **{"model": model, bad.replaces: bad.make(tmp_path)})
     assert main(words) == 2

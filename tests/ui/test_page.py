@@ -1,13 +1,17 @@
 """The page as programs see it: both endpoints on a real server with the tiny model."""
 
 import json
+import resource
 import shutil
+from contextlib import contextmanager
 
 import pytest
 from gradio_client import Client, handle_file
+from PIL import Image
 
 from animateanywhere.media import probe_video, read_comment, read_video
 from animateanywhere.pose.sequence import PoseSequence
+from tests.bad_inputs import BAD_UPLOADS
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +81,55 @@ def test_bad_input_is_one_clear_line(served, client):
     assert "one of ddim, dpm" in refusal(client, scheduler="euler", api_name="/generate")
     assert "person 3" in refusal(client, person=3, api_name="/generate")
     assert not (served.output / "errors.log").exists()
+
+
+@pytest.mark.parametrize("bad", BAD_UPLOADS, ids=lambda b: b.name)
+def test_every_mistake_is_one_line_and_loses_nothing(bad, served, client, tmp_path):
+    before = set(served.output.iterdir())
+    given = {bad.replaces: handle_file(bad.make(tmp_path))}
+    said = refusal(client, **given, num_frames=8, api_name="/generate")
+    assert all(word in said for word in bad.words), said
+    assert "Traceback" not in said and "internal error" not in said and len(said.splitlines()) == 1
+    assert set(served.output.iterdir()) == before
+
+
+@pytest.mark.parametrize("orientation", [3, 6])
+def test_a_turned_photograph_is_turned_back(orientation, served, client, tmp_path):
+    """EXIF orientation: the same clip as from the picture stored upright."""
+    with Image.open(served.files.background) as picture:
+        upright = picture.convert("RGB")
+    turned = upright.transpose({3: Image.Transpose.ROTATE_180, 6: Image.Transpose.ROTATE_90}[orientation])
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    upright.save(tmp_path / "upright.png")
+    turned.save(tmp_path / "turned.png", exif=exif)
+    clips = []
+    for name in ("upright.png", "turned.png"):
+        background = handle_file(tmp_path / name)
+        video, _ = client.predict(background=background, num_frames=8, seed=1, metadata=False, api_name="/generate")
+        clips.append(read_video(video).rgb)
+    assert (clips[0] == clips[1]).all()
+
+
+@contextmanager
+def full_disk():
+    """For this process and those it starts, no file grows past 1 kB, as if the disk were full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_is_told_and_leaves_nothing_behind(served, client):
+    before = set(served.output.iterdir())
+    with full_disk():
+        said = refusal(client, num_frames=8, seed=5, api_name="/generate")
+    assert "cannot write" in said and "internal error" not in said, said
+    assert set(served.output.iterdir()) == before
+    video, _ = client.predict(num_frames=8, seed=5, api_name="/generate")
+    assert read_video(video).num_frames == 8  # and the page goes on
 
 
 def test_a_path_on_the_server_is_not_an_upload(served, client):
