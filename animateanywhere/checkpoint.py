@@ -113,8 +113,9 @@ def _save_network(folder: Path, config, state, dtype, weights: str) -> None:
 
 
 def _jsonable(config) -> dict:
+    """A diffusers configuration, and those inside it, without what says where it was loaded from."""
     hidden = ("_name_or_path", "_use_default_values")
-    return {k: dict(v) if isinstance(v, dict) else v for k, v in dict(config).items() if k not in hidden}
+    return {k: _jsonable(v) if isinstance(v, dict) else v for k, v in dict(config).items() if k not in hidden}
 
 
 def _save_tensors(path: Path, state, dtype) -> None:

@@ -5,10 +5,13 @@ import json
 import pytest
 import torch
 
+from animateanywhere.architectures import add_control_branches, build_components
 from animateanywhere.checkpoint import load_components, read_info, resolve_model, save_checkpoint
 from animateanywhere.errors import InputError
 from animateanywhere.pipeline import AnimateAnywherePipeline
 from tests.tiny import TINY_MODEL, make_tiny_model, tiny_components
+from trainer.architectures import TINY
+from trainer.stage_world.captions import CAPTION_WORDS
 
 PARTS = ("transformer", "vae", "pose_controlnet", "reference_net", "background_motion_learner")
 
@@ -28,6 +31,20 @@ def test_every_tensor_comes_back(branch, tmp_path):
         assert all(torch.equal(a[k], b[k]) for k in a), name
     assert info.model.pose_style == TINY_MODEL.pose_style
     assert loaded.tokenizer("the camera follows").input_ids == expected.tokenizer("the camera follows").input_ids
+
+
+def test_a_loaded_base_gets_branches_and_is_saved(tmp_path):
+    """What a run does that is resumed where its base stage ended."""
+    torch.manual_seed(0)
+    save_checkpoint(tmp_path / "base", build_components(TINY, None, CAPTION_WORDS), TINY_MODEL, "base", 1)
+    loaded, _ = load_components(tmp_path / "base")
+    add_control_branches(loaded, "copy", TINY.num_control_layers, TINY.lora_rank)
+    save_checkpoint(tmp_path / "next", loaded, TINY_MODEL, "pose", 1)
+    again, info = load_components(tmp_path / "next")
+    assert {"pose_controlnet", "reference_net"} <= set(info.parts)
+    expected = loaded.pose_controlnet.state_dict()
+    assert all(torch.equal(v, expected[k]) for k, v in again.pose_controlnet.state_dict().items())
+    assert str(tmp_path) not in "".join(p.read_text() for p in (tmp_path / "next").rglob("*.json"))
 
 
 def test_bfloat16_weights_load_as_float32(tmp_path):
