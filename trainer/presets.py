@@ -14,19 +14,20 @@ MINI_MODEL = ModelConfig(
     limits="sharp pictures, faces, fingers, writing, more than one person; photographs come out small, soft and simplified",
 )
 
-_VAE = OptimizerConfig(name="muon", learning_rate=3e-3, matrix_learning_rate=0.02, warmup_steps=20, decay_share=0.4)
-_SCRATCH = OptimizerConfig(name="muon", learning_rate=1e-3, matrix_learning_rate=0.01, warmup_steps=30, decay_share=0.4)
-_TUNE = OptimizerConfig(name="muon", learning_rate=1e-3, matrix_learning_rate=0.005, warmup_steps=20, decay_share=0.4)
+_VAE = OptimizerConfig(name="muon", learning_rate=3e-3, matrix_learning_rate=0.015, warmup_steps=20, decay_share=0.5)
+_SCRATCH = OptimizerConfig(name="muon", learning_rate=1e-3, matrix_learning_rate=0.01, warmup_steps=30, decay_share=0.5)
+_TUNE = OptimizerConfig(name="muon", learning_rate=1e-3, matrix_learning_rate=0.007, warmup_steps=20, decay_share=0.5)
 
 PRESETS = {
     "mini": TrainConfig(
         model=MINI_MODEL,
+        data=DataConfig(num_clips=640),
         stages=(
-            StageConfig("vae", num_steps=2500, batch_size=4, optimizer=_VAE),
-            StageConfig("base", num_steps=1200, batch_size=4, optimizer=_SCRATCH),
-            StageConfig("pose", num_steps=300, batch_size=4, optimizer=_TUNE),
-            StageConfig("reference", num_steps=300, batch_size=4, optimizer=_TUNE),
-            StageConfig("joint", num_steps=1200, batch_size=4, optimizer=_TUNE),
+            StageConfig("vae", num_steps=1900, batch_size=4, optimizer=_VAE),
+            StageConfig("base", num_steps=3200, batch_size=4, optimizer=_SCRATCH),
+            StageConfig("pose", num_steps=100, batch_size=4, optimizer=_TUNE),
+            StageConfig("reference", num_steps=100, batch_size=4, optimizer=_TUNE),
+            StageConfig("joint", num_steps=1250, batch_size=4, optimizer=_TUNE),
         ),
     ),
     "smoke": TrainConfig(
