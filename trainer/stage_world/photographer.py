@@ -218,19 +218,28 @@ def choose_photographer(rng: np.random.Generator, travels: bool) -> str:
     return list(PHOTOGRAPHERS)[rng.choice(len(weights), p=weights / weights.sum())]
 
 
+# (share of the shots, person height / picture height, height of the aim / person height, most of it upright)
+_FRAMINGS = (
+    (0.12, (1.0, 1.35), (0.66, 0.76), 1.1),  # from the knees up
+    (0.12, (1.4, 2.3), (0.72, 0.95), 1.6),  # from the hips up, or head and shoulders
+    (0.76, (0.52, 0.82), (0.48, 0.6), 0.82),  # the whole body
+)
+
+
 def sample_framing(rng: np.random.Generator, person_height: float, width: int, height: int) -> Framing:
-    """Draw a view: the person fills 45-85 % of the height, now and then only half of the body is seen."""
+    """Draw a view: mostly the whole person at 50-80 % of the height, now and then a half body or head and shoulders."""
     focal = float(rng.uniform(0.8, 1.15)) * max(width, height) * (1.0 if width >= height else 0.85)
-    half_body = rng.random() < 0.12
-    fill = rng.uniform(1.0, 1.35) if half_body else rng.uniform(0.52, 0.82)
+    row = np.searchsorted(np.cumsum([share for share, *_ in _FRAMINGS]), rng.random(), side="right")
+    _, fills, aims, most_upright = _FRAMINGS[min(int(row), len(_FRAMINGS) - 1)]
+    fill = rng.uniform(*fills)
     if width < height:
-        fill = min(fill, 1.1) * 0.92
+        fill = min(fill, most_upright) * 0.92
     camera_height = float(np.clip(rng.normal(0.72, 0.2), 0.3, 1.15)) * person_height
     return Framing(
         view_yaw=float(rng.uniform(-0.45, 0.45)),
         distance=float(focal * person_height / (fill * height)),
         camera_height=camera_height,
-        aim_height=float(person_height * (rng.uniform(0.66, 0.76) if half_body else rng.uniform(0.48, 0.6))),
+        aim_height=float(person_height * rng.uniform(*aims)),
         focal_px=focal,
         amount=float(rng.uniform(0, 1)),
         side=float(rng.choice([-1, 1])),
