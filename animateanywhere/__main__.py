@@ -1,4 +1,4 @@
-"""`python -m animateanywhere generate|pose|doctor`: everything the page does, from the command line."""
+"""`python -m animateanywhere generate|pose|camera|epipolar|doctor`: everything the page does, from the command line."""
 
 import argparse
 import dataclasses
@@ -38,9 +38,49 @@ def build_parser() -> argparse.ArgumentParser:
     pose.add_argument("--picture", type=Path, help="also write a video of the drawn pose (mp4)")
     pose.add_argument("--fps", type=float, help="frames per second to sample (default: the video's own)")
     add_config_options(pose, GenerateConfig, only=("detector",))
+    add_camera_options(commands.add_parser("camera", help="find out how the camera of a video moved"))
+    add_epipolar_options(commands.add_parser("epipolar", help="draw where a point of one frame may be in another"))
     doctor = commands.add_parser("doctor", help="say what this machine has and what works on it")
     doctor.add_argument("--json", action="store_true", help="print json instead of lines")
     return parser
+
+
+def add_camera_options(camera: argparse.ArgumentParser) -> None:
+    camera.add_argument("video", type=Path, help="video whose background is followed; people are masked out")
+    camera.add_argument("--output", type=Path, help="camera json to write")
+    camera.add_argument("--plot", type=Path, help="also draw pan, tilt, roll, moves and zoom over time (png)")
+    camera.add_argument("--numbers", action="store_true", help="print a line of numbers per frame")
+    camera.add_argument("--focal", type=float, help="focal length in pixels of the video (default: guessed)")
+    camera.add_argument(
+        "--detector",
+        default="mediapipe",
+        choices=("mediapipe", "rtmlib", "none"),
+        help="who looks for people to mask out; 'none' if there are none (default: mediapipe)",
+    )
+    camera.add_argument(
+        "--method",
+        default="built-in",
+        choices=("built-in", "colmap"),
+        help="colmap needs pycolmap and minutes, for hard clips with a moving camera (default: built-in)",
+    )
+    camera.add_argument("--fps", type=float, help="frames per second to sample (default: the video's own)")
+    camera.add_argument("--max-frames", type=int, help="look at the first frames only (default: all)")
+
+
+def add_epipolar_options(epipolar: argparse.ArgumentParser) -> None:
+    epipolar.add_argument("--camera", type=Path, required=True, help="camera file, or COLMAP's folder")
+    epipolar.add_argument(
+        "--format",
+        default="auto",
+        help="auto, json, re10k, humanvid-c2w, humanvid-w2c, colmap or stage-world (default: auto, all but humanvid)",
+    )
+    epipolar.add_argument("--video", type=Path, help="clip to draw on (default: grey pictures)")
+    epipolar.add_argument("--size", help="WIDTHxHEIGHT of the pictures, if neither camera file nor video says it")
+    epipolar.add_argument("--frame-i", type=int, required=True, help="frame with the point, from 0")
+    epipolar.add_argument("--frame-j", type=int, required=True, help="frame to look for it in")
+    epipolar.add_argument("--point", required=True, help="X,Y in pixels; 0,0 is the left upper corner")
+    epipolar.add_argument("--thickness", type=float, help="distance from the line in tokens that still counts as on it")
+    epipolar.add_argument("--output", type=Path, required=True, help="the png to write")
 
 
 def add_config_options(parser: argparse.ArgumentParser, cls, only: tuple[str, ...] | None = None) -> None:
@@ -106,6 +146,72 @@ def run_pose(args: argparse.Namespace, cancel: CancelToken) -> None:
     print(f"{args.output}  {found}  {sequence.fps:g} fps")
 
 
+def run_camera(args: argparse.Namespace, cancel: CancelToken) -> None:
+    from animateanywhere.clip_camera import estimate_clip_camera
+    from animateanywhere.geometry.camera_files import save_camera_path
+    from animateanywhere.geometry.camera_from_video import UNIT
+    from animateanywhere.geometry.camera_plot import plot_estimate, write_plot
+    from animateanywhere.geometry.camera_readout import numbers_line, numbers_table
+    from animateanywhere.media import check_output_path
+    from animateanywhere.pipeline import Progress
+
+    for path, suffix in ((args.output, ".json"), (args.plot, ".png")):
+        if path:
+            check_output_path(path, suffix)
+    line = ProgressLine()
+    found = estimate_clip_camera(
+        args.video,
+        detector=args.detector,
+        method=args.method,
+        focal_px=args.focal,
+        fps=args.fps,
+        max_frames=args.max_frames,
+        on_progress=lambda phase, done, total: line(Progress(phase, done, total, 0.0)),
+        cancel=cancel,
+    )
+    if found.path is None:
+        raise InputError(f"{args.video.name}: cannot tell how the camera moves, {found.reason}")
+    readout = found.readout()
+    print(f"{found.verdict}, confidence {found.confidence:.2f}: {found.describe()}")
+    print(numbers_line(readout, unit=UNIT))
+    print(found.describe_focal())
+    say(f"note: {found.reason}")
+    if args.numbers:
+        print(numbers_table(readout, found.path.fps, found.frame_confidence))
+    if args.output:
+        save_camera_path(args.output, found.path)
+    if args.plot:
+        write_plot(args.plot, plot_estimate(found, args.video.name))
+
+
+def run_epipolar(args: argparse.Namespace, cancel: CancelToken) -> None:
+    from animateanywhere.epipolar_scene import OverlayRequest, overlay_of_files
+    from animateanywhere.epipolar_view import readouts
+
+    given = {} if args.thickness is None else {"thickness": args.thickness}
+    size = None if args.size is None else two_numbers(args.size, "x", int, "size WIDTHxHEIGHT such as 1280x720")
+    point = two_numbers(args.point, ",", float, "point X,Y such as 320,180")
+    request = OverlayRequest(
+        args.camera, args.frame_i, args.frame_j, point, args.video, format=args.format, size=size, **given
+    )
+    view = overlay_of_files(request, args.output)
+    if view.note:
+        say(f"note: {view.note}")
+    facts = "  ".join(f"{name} {value}" for name, value in readouts(view).rows())
+    a, b, c = view.line_px
+    line = f"line {a:.5g} x + {b:.5g} y + {c:.5g} = 0" if view.line_px.any() else "no line"
+    print(f"{args.output}  {facts}  {line}")
+
+
+def two_numbers(text: str, separator: str, kind: type, expected: str) -> tuple:
+    """Raises InputError unless `text` is two numbers."""
+    try:
+        first, second = (kind(part) for part in text.split(separator))
+    except ValueError as error:
+        raise InputError(f"{text!r}: expected a {expected}") from error
+    return first, second
+
+
 def run_doctor(args: argparse.Namespace, cancel: CancelToken) -> None:
     from animateanywhere.doctor import examine, report_json, report_lines
 
@@ -135,7 +241,13 @@ def say(line: str) -> None:
     print(line, file=sys.stderr)
 
 
-COMMANDS = {"generate": run_generate, "pose": run_pose, "doctor": run_doctor}
+COMMANDS = {
+    "generate": run_generate,
+    "pose": run_pose,
+    "camera": run_camera,
+    "epipolar": run_epipolar,
+    "doctor": run_doctor,
+}
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -122,6 +122,55 @@ class GenerateConfig:
             raise InputError(f"seed {self.seed}: expected -1 (draw one) or a whole number from 0 to 2^63-1")
 
 
+@dataclass(frozen=True)
+class EpipolarConfig:
+    """The epipolar constraint of training (paper III-C): which attention it looks at, and what it suppresses there."""
+
+    weight: float = 0.005
+    """Weight of the loss beside the latent loss (paper IV-A: 0.005)."""
+    mode: Literal["off", "outside", "adaptive"] = "adaptive"
+    """Suppress nothing, all attention off the epipolar lines (1-M), or only its weak part (1-M and A below delta)."""
+    percentile: float = 0.3
+    """Share of the attention values that lie below delta, 0 to 1 (paper, table IV: 0.3)."""
+    scope: Literal["row", "map"] = "row"
+    """The values delta is the percentile of: one query's attention to one frame, or all sampled attention across frames."""
+    heads: Literal["each", "mean"] = "each"
+    """Compare with delta in each head by itself, or in the mean over heads. The loss is a mean over heads either way."""
+    threshold_keys: int = 512
+    """Keys of each frame that delta is measured on, 0 for all; a frame with fewer is measured whole."""
+    num_layers: int = 8
+    """Transformer blocks looked at in one step, spread evenly and drawn anew each time."""
+    row_share: float = 0.125
+    """Share of the background's query tokens looked at in one step, spread evenly and drawn anew each time."""
+    half_thickness: float = 0.9
+    """Distance from an epipolar line, in tokens, that still counts as on it. Half a token's diagonal, 0.71, loses 5 % of
+    the true matches of real cameras; 0.9 loses 3 % and keeps 12 % of the keys in place of 10 %."""
+    sub_poses: int = 3
+    """Camera poses tried per token frame, which spans several video frames while the camera moves on."""
+    person_margin: int = 1
+    """Tokens around the person that are not counted as background."""
+    tier: Literal["auto", "dense", "chunked", "triton"] = "auto"
+    """How it is computed: same values, different memory and speed."""
+
+    def __post_init__(self):
+        choices = dict(
+            mode=("off", "outside", "adaptive"),
+            scope=("row", "map"),
+            heads=("each", "mean"),
+            tier=("auto", "dense", "chunked", "triton"),
+        )
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                raise InputError(f"epipolar {name} {getattr(self, name)!r}: expected one of {', '.join(allowed)}")
+        ranges = dict(
+            weight=(0, 1e6), percentile=(0, 1), threshold_keys=(0, 10**6), num_layers=(1, 1000), row_share=(0, 1)
+        )
+        ranges |= dict(half_thickness=(0, 1000), sub_poses=(1, 100), person_margin=(0, 100))
+        for name, (low, high) in ranges.items():
+            if not low <= getattr(self, name) <= high:
+                raise InputError(f"epipolar {name} {getattr(self, name)}: expected {low} to {high}")
+
+
 @cache
 def field_help(cls) -> dict[str, str]:
     """Docstrings written under a dataclass's fields, by field name: the one source of help texts for parser and page."""

@@ -9,6 +9,7 @@ from animateanywhere.models.pose_controlnet import PoseControlNet
 from animateanywhere.models.reference_net import ReferenceNet
 from animateanywhere.models.transformer import (
     AnimateAnywhereTransformer3DModel,
+    AttentionLoss,
     ReferenceKeyValue,
     rotary_embedding,
 )
@@ -53,6 +54,15 @@ class Denoiser:
 
     def velocity(self, noisy_latents, timestep, conditions: Conditions, features: ControlFeatures) -> torch.Tensor:
         """Predicted velocity `[B, F, C, h, w]` for `noisy_latents` of that shape at `timestep [B]`."""
+        return self._run(noisy_latents, timestep, conditions, features)
+
+    def velocity_and_attention_loss(
+        self, noisy_latents, timestep, conditions: Conditions, features: ControlFeatures, attention_loss: AttentionLoss
+    ) -> tuple[torch.Tensor, list]:
+        """The velocity, and `attention_loss`'s value in each of its layers, from one run of the transformer."""
+        return self._run(noisy_latents, timestep, conditions, features, attention_loss=attention_loss)
+
+    def _run(self, noisy_latents, timestep, conditions, features, **extra):
         return self.transformer(
             torch.cat([noisy_latents, conditions.background_latents], dim=2),
             conditions.prompt_embeds,
@@ -60,4 +70,5 @@ class Denoiser:
             image_rotary_emb=self.rotary(noisy_latents.shape, 0, noisy_latents.device),
             pose_features=features.pose_features,
             reference_key_values=features.reference_key_values,
+            **extra,
         )

@@ -1,14 +1,14 @@
-"""The same work for programs: `/generate` and `/extract_pose`, usable with gradio_client."""
+"""The same work for programs: `/generate`, `/extract_pose` and `/epipolar_overlay`, usable with gradio_client."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
 from animateanywhere import examples
-from animateanywhere.config import GenerateConfig
+from animateanywhere.config import EpipolarConfig, GenerateConfig
 from ui.clip_work import Clip, ClipTask, make_clip
 from ui.forms import config_from_values
 from ui.jobs import Work
@@ -17,11 +17,14 @@ from ui.pose_work import PoseShown, PoseTask, find_and_draw
 from ui.services import Services, new_visitor
 from ui.uploads import uploaded_path
 
+if TYPE_CHECKING:
+    from animateanywhere.epipolar_view import GeometryView
+
 
 def add_api(services: Services) -> None:
-    """Add both endpoints to the Blocks that are being built."""
+    """Add the endpoints to the Blocks that are being built."""
     endpoints = _Endpoints(services)
-    for function in (endpoints.generate, endpoints.extract_pose):
+    for function in (endpoints.generate, endpoints.extract_pose, endpoints.epipolar_overlay):
         gr.api(function, api_name=function.__name__, concurrency_limit=None)
 
 
@@ -95,6 +98,44 @@ class _Endpoints:
         }
         picture = shown.overlay or shown.drawing
         return gr.FileData(path=str(found.pose)), gr.FileData(path=str(picture)), about
+
+    def epipolar_overlay(
+        self,
+        camera: gr.FileData,
+        frame_i: int,
+        frame_j: int,
+        x: float,
+        y: float,
+        video: gr.FileData | None = None,
+        format: str = "auto",
+        thickness: float = EpipolarConfig.half_thickness,
+        width: int | None = None,
+        height: int | None = None,
+    ) -> tuple[gr.FileData, dict[str, Any]]:
+        """Draw where the point (x, y), in pixels, of frame i may be in frame j, with cameras from one file.
+
+        Width and height: of the pictures, for formats that do not say them and come without a video. Returns a png, the
+        line (a, b, c) in frame j's pixels (zeros: anywhere), the share of frame j's tokens in the mask, and a note.
+        """
+        size = None if width is None or height is None else (width, height)
+
+        def work() -> tuple[Path, "GeometryView"]:
+            from animateanywhere.epipolar_scene import OverlayRequest, overlay_of_files
+
+            request = OverlayRequest(
+                uploaded_path(camera), frame_i, frame_j, (x, y), uploaded_path(video), format, thickness, size
+            )
+            output = self.services.new_temp_folder() / "overlay.png"
+            return output, overlay_of_files(request, output)
+
+        output, view = self._attempt(work)
+        about = {
+            "line_px": view.line_px.tolist(),
+            "allowed_share": float(view.allowed_in_j.mean()),
+            "token_frames": list(view.token_frames),
+            "note": view.note,
+        }
+        return gr.FileData(path=str(output)), about
 
     def _run(self, kind: str, work: Work) -> object:
         runner = self.services.runner

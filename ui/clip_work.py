@@ -31,6 +31,8 @@ class ClipTask:
 class Clip:
     """A finished video, without its pictures: what the page shows of it."""
 
+    task: ClipTask
+    """What it was made from, its seed drawn: enough to make it again."""
     path: Path
     seed: int
     seconds: float
@@ -50,8 +52,10 @@ def plan_clip(task: ClipTask, services: Services) -> "GeneratePlan":
     return plan(request, services.shelf.pipeline().model)
 
 
-def make_clip(task: ClipTask, services: Services, report: Callable[[Step], None], cancel: CancelToken) -> Clip:
-    """Make one video and write it to the output folder under a new name.
+def make_clip(
+    task: ClipTask, services: Services, report: Callable[[Step], None], cancel: CancelToken, folder: Path | None = None
+) -> Clip:
+    """Make one video and write it under a new name to `folder` (None: the output folder).
 
     Raises InputError on bad input, Cancelled once `cancel` is set; nothing is written then.
     """
@@ -64,11 +68,12 @@ def make_clip(task: ClipTask, services: Services, report: Callable[[Step], None]
     if task.pose.mirror:
         pose = find_pose(task.pose, pipeline.model, services.new_temp_folder(), report, cancel).pose
     config = dataclasses.replace(task.config, seed=draw_seed(task.config.seed))
-    output = new_clip_path(services.settings.output_folder, config.seed)
+    output = new_clip_path(folder or services.settings.output_folder, config.seed)
     request = GenerateRequest(task.human, task.background, pose, config, output)
     result = generate(pipeline, request, on_progress=lambda progress: report(_step(progress)), cancel=cancel)
     made = result.video
     return Clip(
+        task=dataclasses.replace(task, config=config),
         path=result.path,
         seed=result.seed,
         seconds=result.seconds,

@@ -15,8 +15,10 @@ PHASES = {
     "conditions": "Reading the pictures",
     "denoising": "Denoising",
     "decoding": "Writing the frames",
+    "people": "Looking for people",
+    "camera": "Following the background",
 }
-_COUNTED = {"pose": "frame", "denoising": "step"}
+_COUNTED = {"pose": "frame", "denoising": "step", "people": "frame", "camera": "frame"}
 # Share of a whole run at which each phase begins; denoising is by far the longest.
 _BEGINS = {
     "model": 0.0,

@@ -6,6 +6,7 @@ import gradio as gr
 
 from animateanywhere import examples
 from ui.api import add_api
+from ui.epipolar_tab import SCENE_EVENT, EpipolarTab, create_epipolar_tab
 from ui.fragments import model_card
 from ui.generate_tab import KIND as CLIP
 from ui.generate_tab import SHOW_CLIP, GenerateTab, create_generate_tab
@@ -31,14 +32,17 @@ def build_pages(services: Services) -> gr.Blocks:
         pose = gr.State(PoseTask(examples.POSE) if examples.POSE.is_file() else None)
         gr.HTML(_TITLE)
         card = gr.HTML(model_card(services.shelf.view()), elem_id="model")
-        with gr.Tabs(elem_id="pages") as tabs:
+        with gr.Tabs(elem_id="pages", overflow_behavior="wrap") as tabs:
             with gr.Tab("People & Background", id="people"):
                 people = create_people_tab(services, pose)
             with gr.Tab("Pose", id="pose"):
                 poses = create_pose_tab(services, visitor, pose)
             with gr.Tab("Generate", id="generate"):
                 clips = create_generate_tab(services, visitor, pose, people.pictures, poses.plan, people.example_button)
+            with gr.Tab("Attention & Epipolar", id="epipolar") as epipolar_page:
+                epipolar = create_epipolar_tab(services, visitor)
         _wire_pages(tabs, people, poses, clips)
+        _wire_epipolar(app, epipolar_page, epipolar)
         _wire_start(app, services, visitor, card, people, poses, clips)
     return app
 
@@ -57,6 +61,15 @@ def _wire_pages(tabs: gr.Tabs, people: PeopleTab, poses: PoseTab, clips: Generat
     people.example_button.click(None, js=SHOW_CLIP, **_QUIET)
     poses.person.change(lambda person: person or 0, poses.person, clips.settings["person"], **_QUIET)
     poses.pose.change(people.show_both, [*people.pictures, poses.pose], people.shown, **PICTURE_EVENT)
+
+
+def _wire_epipolar(app: gr.Blocks, page: gr.Tab, epipolar: EpipolarTab) -> None:
+    """The page shows what was made meanwhile, and finds a job of its own again."""
+    opened = ([epipolar.offered, *epipolar.page_inputs], epipolar.scene_outputs)
+    page.select(epipolar.open_page, *opened, **SCENE_EVENT)
+    # Also after loading: a tab opened before the page stood may be missed, or come before the browser says who it is.
+    found = app.load(epipolar.attach, epipolar.visitor, [*epipolar.job_outputs, epipolar.offered], **_QUIET)
+    found.then(epipolar.open_page, *opened, **SCENE_EVENT)
 
 
 def _wire_start(app, services: Services, visitor, card, people: PeopleTab, poses: PoseTab, clips: GenerateTab) -> None:

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 PREVIEW_SIDE_PX = 640
 PREVIEW_FPS = 12.0
 PREVIEW_FRAMES = 240
-_DIMMED = 0.65
-"""Brightness of the frames under a drawn pose."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +131,7 @@ def describe_source(task: PoseTask, model: ModelConfig | None) -> list[tuple[str
 def draw_previews(found: PoseFound, person: int, model: ModelConfig, folder: Path) -> PoseShown:
     """Write two short mp4s to `folder`: the pose over its frames, if it has any, and the pose as the model reads it."""
     from animateanywhere.media import VideoFrames, write_video
+    from animateanywhere.overlay import laid_over, number_people
     from animateanywhere.pose.detector import load_pose_input
 
     fps = min(found.fps, PREVIEW_FPS)
@@ -145,9 +144,9 @@ def draw_previews(found: PoseFound, person: int, model: ModelConfig, folder: Pat
     write_video(VideoFrames(drawn, fps), drawing)
     if frames is not None:
         overlay = folder / "pose_over_video.mp4"
-        over = _laid_over(drawn, frames)
+        over = laid_over(drawn, frames)
         if len(found.coverage) > 1:
-            _number_people(over, pose.sequence.resampled(fps, count).contained_in(size).boxes_px())
+            number_people(over, pose.sequence.resampled(fps, count).contained_in(size).boxes_px())
         write_video(VideoFrames(over, fps), overlay)
     return PoseShown(found, overlay, drawing, person)
 
@@ -176,25 +175,6 @@ def _frames_below(found: PoseFound, fps: float, count: int) -> np.ndarray | None
         return None
     rgb = read_video(source, fps=fps, max_frames=count, longest_side=PREVIEW_SIDE_PX).rgb
     return rgb[:, :, ::-1] if found.task.mirror else rgb
-
-
-def _laid_over(drawn: np.ndarray, frames: np.ndarray) -> np.ndarray:
-    """uint8 [T, H, W, 3] each, T the shorter of both: the drawing where there is one, dimmed frames elsewhere."""
-    count = min(len(drawn), len(frames))
-    dimmed = (frames[:count] * _DIMMED).astype(np.uint8)
-    return np.where((drawn[:count].max(-1) > 40)[..., None], drawn[:count], dimmed)
-
-
-def _number_people(frames: np.ndarray, boxes: np.ndarray) -> None:
-    """Draw each person's box [T, P, 4] and number into uint8 [T, H, W, 3]; a box of zeros is nobody."""
-    import cv2
-
-    for frame, people in zip(frames, boxes, strict=False):
-        for number, (left, top, right, bottom) in enumerate(np.rint(people).astype(int).tolist()):
-            if right > left:
-                cv2.rectangle(frame, (left, top), (right, bottom), (255, 255, 255), 1, cv2.LINE_AA)
-                place = (left + 3, max(16, top - 5))
-                cv2.putText(frame, str(number), place, cv2.FONT_HERSHEY_SIMPLEX, 0.6, (255, 255, 255), 2, cv2.LINE_AA)
 
 
 def _preview_size(size: tuple[int, int]) -> tuple[int, int]:

@@ -5,7 +5,9 @@ features and no reference keys the output equals its output. Legend: B batch, F 
 size, L video tokens, S text tokens, R reference tokens, N heads, D width, E head width.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
@@ -36,6 +38,15 @@ class ReferenceKeyValue:
 
     key: torch.Tensor
     value: torch.Tensor
+
+
+class AttentionLoss(Protocol):
+    """A loss on the attention of some blocks, computed beside their output from the same queries and keys."""
+
+    layers: tuple[int, ...]
+
+    def __call__(self, query: torch.Tensor, key: torch.Tensor, num_text: int) -> Any:
+        """`query [B, S+L, N, E]`, `key [B, S+L+R, N, E]`, normalised and rotated, text first, reference last."""
 
 
 def rotary_embedding(head_dim, token_shape, first_frame=0, device=None):
@@ -80,7 +91,9 @@ class VideoAttnProcessor:
         attention_mask=None,
         image_rotary_emb=None,
         reference_key_value=None,
+        on_query_key: Callable[[torch.Tensor, torch.Tensor, int], None] | None = None,
     ):
+        """`on_query_key` is shown the queries, the keys and the number of text tokens that this attention works with."""
         num_text = encoder_hidden_states.size(1)
         joint = torch.cat([encoder_hidden_states, hidden_states], dim=1)  # [B, S+L, D]
         query, key, value = (
@@ -91,6 +104,8 @@ class VideoAttnProcessor:
         if reference_key_value is not None:
             key = torch.cat([key, reference_key_value.key], dim=1)  # [B, S+L+R, N, E]
             value = torch.cat([value, reference_key_value.value], dim=1)
+        if on_query_key is not None:
+            on_query_key(query, key, num_text)
         out = dispatch_attention_fn(
             query,
             key,
@@ -131,14 +146,23 @@ class AnimateAnywhereBlock(CogVideoXBlock):
         attention_kwargs=None,
         pose_features=None,
         reference_key_value=None,
+        attention_loss=None,
     ):
-        """One block. `hidden_states [B, L, D]`, `encoder_hidden_states [B, S, D]` -> the same two, updated."""
+        """One block. `hidden_states [B, L, D]`, `encoder_hidden_states [B, S, D]` -> the same two, updated.
+
+        With an `attention_loss` (see `AttentionLoss`) its value is a third output.
+        """
         if pose_features is not None:
             hidden_states = hidden_states + pose_features
         kwargs = dict(attention_kwargs or {})
         if reference_key_value is not None:
             kwargs["reference_key_value"] = reference_key_value
-        return super().forward(hidden_states, encoder_hidden_states, temb, image_rotary_emb, kwargs)
+        # The loss leaves the block as an output: gradient checkpointing runs this call twice, and anything kept outside
+        # it would be counted twice or lose its graph.
+        losses = []
+        if attention_loss is not None:
+            kwargs["on_query_key"] = lambda *query_key: losses.append(attention_loss(*query_key))
+        return (*super().forward(hidden_states, encoder_hidden_states, temb, image_rotary_emb, kwargs), *losses)
 
     def reference_key_value(self, reference_states, temb, image_rotary_emb):
         """Keys and values this block offers for the reference person's tokens `[B, R, D]`, modulated by `temb` (t=0)."""
@@ -301,18 +325,22 @@ class AnimateAnywhereTransformer3DModel(
         attention_kwargs: dict | None = None,
         pose_features: list[torch.Tensor] | None = None,
         reference_key_values: list[ReferenceKeyValue] | None = None,
-    ) -> torch.Tensor:
+        attention_loss: AttentionLoss | None = None,
+    ) -> torch.Tensor | tuple[torch.Tensor, list]:
         """Predict the velocity.
 
         `hidden_states [B, F, C_in, H, W]` (noisy latents with the background's concatenated), text
         `encoder_hidden_states [B, S, text_dim]`, `timestep [B]`; `pose_features`: one `[B, L, D]` per control block,
-        added before that block; `reference_key_values`: one per control block. Returns `[B, F, C_out, H, W]`.
+        added before that block; `reference_key_values`: one per control block. Returns `[B, F, C_out, H, W]`; with an
+        `attention_loss` also the list of its values, one for each of its layers in their order.
         """
         batch, num_frames, _, height, width = hidden_states.shape
         temb = self.embed_time(timestep, ofs, hidden_states.dtype)
         hidden_states, encoder_hidden_states = self.embed_tokens(hidden_states, encoder_hidden_states)
+        watched = attention_loss.layers if attention_loss is not None else ()
+        losses = []
         for index in range(len(self.transformer_blocks)):
-            hidden_states, encoder_hidden_states = self.run_block(
+            hidden_states, encoder_hidden_states, *loss = self.run_block(
                 index,
                 hidden_states,
                 encoder_hidden_states,
@@ -321,9 +349,12 @@ class AnimateAnywhereTransformer3DModel(
                 attention_kwargs=attention_kwargs,
                 pose_features=_at(pose_features, index),
                 reference_key_value=_at(reference_key_values, index),
+                attention_loss=attention_loss if index in watched else None,
             )
+            losses += loss
         hidden_states = self.proj_out(self.norm_out(self.norm_final(hidden_states), temb=temb))
-        return self._unpatchify(hidden_states, batch, num_frames, height, width)
+        velocity = self._unpatchify(hidden_states, batch, num_frames, height, width)
+        return velocity if attention_loss is None else (velocity, losses)
 
     def _unpatchify(self, tokens, batch, num_frames, height, width):
         p, p_t = self.config.patch_size, self.config.patch_size_t

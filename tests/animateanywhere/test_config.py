@@ -5,11 +5,20 @@ import dataclasses
 import pytest
 
 from animateanywhere.__main__ import build_parser
-from animateanywhere.config import GenerateConfig, ModelConfig, PoseStyle, field_help
+from animateanywhere.config import EpipolarConfig, GenerateConfig, ModelConfig, PoseStyle, field_help
 from animateanywhere.errors import InputError
 from trainer.config import DataConfig, OptimizerConfig, StageConfig, TrainConfig
 
-SETTINGS = (PoseStyle, ModelConfig, GenerateConfig, DataConfig, OptimizerConfig, StageConfig, TrainConfig)
+SETTINGS = (
+    PoseStyle,
+    EpipolarConfig,
+    ModelConfig,
+    GenerateConfig,
+    DataConfig,
+    OptimizerConfig,
+    StageConfig,
+    TrainConfig,
+)
 
 
 @pytest.mark.parametrize("cls", SETTINGS)

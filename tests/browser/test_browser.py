@@ -176,7 +176,7 @@ def test_densepose_is_refused_and_several_people_are_offered(page, served, share
 
 def test_a_narrow_screen_needs_no_sideways_scrolling(page):
     page.set_viewport_size({"width": 400, "height": 800})
-    for name in ("People & Background", "Pose", "Generate"):
+    for name in ("People & Background", "Pose", "Generate", "Attention & Epipolar"):
         open_tab(page, name)
         page.wait_for_timeout(300)
         assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0

@@ -1,4 +1,4 @@
-"""The page as programs see it: both endpoints on a real server with the tiny model."""
+"""The page as programs see it: its endpoints on a real server with the tiny model."""
 
 import json
 import resource
@@ -26,9 +26,9 @@ def refusal(client, *arguments, **named) -> str:
     return str(caught.value)
 
 
-def test_only_the_two_endpoints_are_public(client):
+def test_only_these_endpoints_are_public(client):
     endpoints = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
-    assert set(endpoints) == {"/generate", "/extract_pose"}
+    assert set(endpoints) == {"/generate", "/extract_pose", "/epipolar_overlay"}
 
 
 def test_generate_makes_a_video_that_plays_and_says_how(served, client):
