@@ -40,6 +40,8 @@ class TrainingClip:
     camera_from_world: torch.Tensor  # float64 [T, 4, 4]
     caption: str
     fps: float
+    camera_confidence: float = 1.0
+    """0..1: how far the cameras can be trusted; 0 keeps the clip out of the epipolar loss."""
 
     @classmethod
     def from_stage(cls, clip: StageClip) -> "TrainingClip":
@@ -64,13 +66,15 @@ class TrainingClip:
     def save(self, path: Path) -> None:
         """Write to `path` in one piece."""
         tensors = {name: value for name, value in vars(self).items() if isinstance(value, torch.Tensor)}
-        write_whole(path, tensors, {"caption": self.caption, "fps": repr(self.fps)})
+        words = {"caption": self.caption, "fps": repr(self.fps), "camera_confidence": repr(self.camera_confidence)}
+        write_whole(path, tensors, words)
 
     @classmethod
     def load(cls, path: Path) -> "TrainingClip":
         """Read a clip. Raises InputError if the file is damaged."""
         tensors, metadata = read_tensors(path)
-        return cls(**tensors, caption=metadata["caption"], fps=float(metadata["fps"]))
+        confidence = float(metadata.get("camera_confidence", 1.0))
+        return cls(**tensors, caption=metadata["caption"], fps=float(metadata["fps"]), camera_confidence=confidence)
 
 
 def write_whole(path: Path, tensors: dict, metadata: dict[str, str]) -> None:
