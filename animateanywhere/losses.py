@@ -12,6 +12,10 @@ class LossTerms:
     latent: torch.Tensor
     perceptual: torch.Tensor | None = None
     epipolar: torch.Tensor | None = None
+    suppressed_share: torch.Tensor | None = None
+    """Share of the keys of other frames that the epipolar loss suppresses (Omega), 0..1; no gradient."""
+    degenerate_share: float | None = None
+    """Share of pairs of a query and another frame about which the cameras say nothing, 0..1."""
 
     def total(self, perceptual_weight: float, epipolar_weight: float) -> torch.Tensor:
         """Equation 7: latent + lambda_vgg * perceptual + lambda_epipolar * epipolar."""

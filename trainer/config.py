@@ -5,7 +5,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Literal
 
-from animateanywhere.config import ModelConfig, dataclass_from_json
+from animateanywhere.config import EpipolarConfig, ModelConfig, dataclass_from_json
 from animateanywhere.errors import InputError
 
 
@@ -75,6 +75,8 @@ class TrainConfig:
     """Training clips."""
     stages: tuple[StageConfig, ...] = ()
     """Stages in order."""
+    epipolar: EpipolarConfig = field(default_factory=EpipolarConfig)
+    """The epipolar loss of the stages that use it."""
     seed: int = 0
     """Every random draw of the run follows from it."""
     ema_decay: float = 0.998
@@ -88,7 +90,7 @@ class TrainConfig:
     keep_last: int = 2
     """Checkpoints to keep; the last of every finished stage is always kept."""
     log_every: int = 10
-    """Steps between log lines; every step is in events.jsonl."""
+    """Steps between log lines, and between measurements of each loss term's own gradient; every step is in events.jsonl."""
     num_threads: int = 0
     """CPU threads; 0 leaves torch's choice."""
     device: str = "auto"

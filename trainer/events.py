@@ -27,6 +27,16 @@ class StepDone:
     grad_norm: float
     learning_rate: float
     seconds: float
+    epipolar: float | None = None
+    """Unweighted; None: not part of this stage, or no clip of the batch has cameras."""
+    suppressed_share: float | None = None
+    """Share of the keys of other frames in the suppression region, 0..1."""
+    degenerate_share: float | None = None
+    """Share of pairs of a query and another frame about which the cameras say nothing, 0..1."""
+    latent_grad_norm: float | None = None
+    """Of the latent loss on the Background Motion Learner's weights; measured every `log_every` steps."""
+    epipolar_grad_norm: float | None = None
+    """Of the weighted epipolar loss on the same."""
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from animateanywhere.architectures import MINI, Architecture, Components, add_co
 from animateanywhere.checkpoint import load_components, save_checkpoint
 from animateanywhere.conditioning import encode_frames
 from animateanywhere.errors import Cancelled, InputError
+from animateanywhere.losses import LossTerms
 from animateanywhere.models.background_motion_learner import background_motion_parameters
 from trainer.architectures import TINY
 from trainer.config import StageConfig, TrainConfig
@@ -28,7 +29,7 @@ from trainer.dataset import (
     write_whole,
 )
 from trainer.events import CheckpointSaved, EventWriter, PhaseStarted, RunFinished, StepDone
-from trainer.objectives import autoencoding_loss, denoising_loss, start_with_colour
+from trainer.objectives import autoencoding_loss, denoising_loss, gradient_norms, start_with_colour
 from trainer.optimizers import StageOptimizer, WeightAverage
 from trainer.run_folder import RunFolder
 from trainer.stage_world.captions import CAPTION_WORDS
@@ -153,7 +154,7 @@ class Trainer:
             return lambda generator: random_crops(self._clips, style, settings.batch_size, crop, generator)
         vae = self.components.vae
         paths = self._phase("cache", len(self._clips), lambda on: cache_latents(self._clips, vae, style, on))
-        clips = LatentClips(paths)
+        clips = LatentClips(self._clips, paths)
         return lambda generator: clips.batch(settings.batch_size, generator)
 
     def _train_step(self, stage, settings, next_batch, optimizer, average) -> None:
@@ -165,21 +166,36 @@ class Trainer:
             terms = autoencoding_loss(self.components.vae, batch, generator)
         else:
             terms = denoising_loss(self.components, batch, stage, self.config, generator)
-        total = terms.total(0.2, 0.005)
+        total = terms.total(0.2, self.config.epipolar.weight)
         value = float(total.detach())
         if not math.isfinite(value):
             raise InputError(f"loss is {value} in stage {stage.name}: resume with a smaller learning rate")
-        total.backward()
         self.step += 1
+        norms = self._term_norms(stage, settings, terms)
+        total.backward()
         norm, rate = optimizer.step(self.step)
         average.update(self.step)
         seconds = time.monotonic() - started
-        event = StepDone(stage.name, self.step, value, float(terms.latent.detach()), norm, rate, seconds)
-        self.events.write(event)
-        if self.step % self.config.log_every == 0 or self.step == settings.num_steps:
+        latent = float(terms.latent.detach())
+        self.events.write(
+            StepDone(stage.name, self.step, value, latent, norm, rate, seconds, **_epipolar_facts(terms), **norms)
+        )
+        if self._is_logged(settings):
             left = (settings.num_steps - self.step) * seconds / 60
             text = "stage %s step %d/%d loss %.4f, %.2f s/step, %.0f min left in stage"
             log.info(text, stage.name, self.step, settings.num_steps, value, seconds, left)
+
+    def _is_logged(self, settings: StageConfig) -> bool:
+        return self.step % self.config.log_every == 0 or self.step == settings.num_steps
+
+    def _term_norms(self, stage: Stage, settings: StageConfig, terms: LossTerms) -> dict[str, float]:
+        """Each term's own pull on the Background Motion Learner: what weighs them against each other."""
+        if terms.epipolar is None or "background_motion_learner" not in stage.trains or not self._is_logged(settings):
+            return {}
+        weighted = self.config.epipolar.weight * terms.epipolar
+        learner = background_motion_parameters(self.components.transformer)
+        named = {"latent_grad_norm": terms.latent, "epipolar_grad_norm": weighted}
+        return gradient_norms(named, learner)
 
     def _save(self, stage: Stage, parameters, optimizer: StageOptimizer, average: WeightAverage) -> None:
         final = self.folder.checkpoint(self.stage_index, stage.name, self.step)
@@ -212,6 +228,13 @@ class Trainer:
         for module in vars(self.components).values():
             if isinstance(module, torch.nn.Module):
                 module.to(self.device)
+
+
+def _epipolar_facts(terms: LossTerms) -> dict[str, float]:
+    if terms.epipolar is None:
+        return {}
+    facts = {"epipolar": terms.epipolar.detach(), "suppressed_share": terms.suppressed_share}
+    return {name: float(value) for name, value in facts.items()} | {"degenerate_share": terms.degenerate_share}
 
 
 def step_generator(seed: int, stage_index: int, step: int) -> torch.Generator:

@@ -4,8 +4,17 @@ import torch
 import torch.nn.functional as F
 
 from animateanywhere.architectures import Components
-from animateanywhere.conditioning import Conditions, RawLatents, assemble, encode_prompts, pixels_to_model
+from animateanywhere.conditioning import (
+    Conditions,
+    RawLatents,
+    assemble,
+    encode_prompts,
+    grid_of,
+    pixels_to_model,
+)
 from animateanywhere.denoiser import Denoiser
+from animateanywhere.epipolar_loss import EpipolarConstraint, EpipolarTerm, draw_constraint
+from animateanywhere.epipolar_rows import background_tokens
 from animateanywhere.losses import LossTerms, latent_loss, velocity_target
 from trainer.config import TrainConfig
 from trainer.dataset import TrainingBatch
@@ -50,7 +59,7 @@ def autoencoding_loss(vae, crops: torch.Tensor, generator: torch.Generator) -> L
 def denoising_loss(
     components: Components, batch: TrainingBatch, stage: Stage, config: TrainConfig, generator: torch.Generator
 ) -> LossTerms:
-    """Equation 5 on one batch, with condition dropout and image-noise augmentation."""
+    """Equation 7 on one batch, with condition dropout and image-noise augmentation."""
     device, scaling = components.transformer.device, components.vae.config.scaling_factor
     conditions = _conditions(components, batch, stage, config, generator)
     clean = (batch.video * scaling).to(device)
@@ -58,8 +67,37 @@ def denoising_loss(
     noise = torch.randn(clean.shape, generator=generator).to(device)
     noisy, velocity = velocity_target(clean, noise, components.scheduler.alphas_cumprod, timestep)
     denoiser = Denoiser(components.transformer, components.pose_controlnet, components.reference_net)
-    predicted = denoiser.velocity(noisy, timestep.to(device), conditions, denoiser.control_features(conditions))
-    return LossTerms(latent=latent_loss(predicted, velocity))
+    inputs = (noisy, timestep.to(device), conditions, denoiser.control_features(conditions))
+    constraint = _epipolar_constraint(components, batch, config, generator) if "epipolar" in stage.losses else None
+    if constraint is None:
+        return LossTerms(latent=latent_loss(denoiser.velocity(*inputs), velocity))
+    predicted, by_layer = denoiser.velocity_and_attention_loss(*inputs, constraint)
+    term = EpipolarTerm.mean(by_layer)
+    return LossTerms(
+        latent=latent_loss(predicted, velocity),
+        epipolar=term.loss,
+        suppressed_share=term.suppressed_share,
+        degenerate_share=constraint.degenerate_share,
+    )
+
+
+def _epipolar_constraint(components, batch, config, generator) -> EpipolarConstraint | None:
+    vae, transformer = components.vae, components.transformer
+    num_frames, height, width = batch.human_mask.shape[1:]
+    grid = grid_of(vae, transformer, num_frames, width, height)
+    backgrounds = [background_tokens(mask, grid, config.epipolar.person_margin) for mask in batch.human_mask]
+    num_layers, device = transformer.config.num_layers, transformer.device
+    return draw_constraint(batch.cameras, backgrounds, grid, num_layers, config.epipolar, generator, device)
+
+
+def gradient_norms(terms: dict[str, torch.Tensor], parameters: list[torch.nn.Parameter]) -> dict[str, float]:
+    """2-norm of each term's own gradient on `parameters`. The graph is kept for the step that follows."""
+    norms = {}
+    for name, term in terms.items():
+        gradients = torch.autograd.grad(term, parameters, retain_graph=True, allow_unused=True)
+        squares = [gradient.float().square().sum() for gradient in gradients if gradient is not None]
+        norms[name] = float(torch.stack(squares).sum().sqrt()) if squares else 0.0
+    return norms
 
 
 def _conditions(components, batch, stage, config, generator) -> Conditions:

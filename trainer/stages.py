@@ -17,6 +17,8 @@ class Stage:
     uses_reference: bool = False
     first_frame_share: float = 0.0
     """Share of steps whose condition image is the video's first frame instead of the clean background."""
+    losses: tuple[Literal["epipolar"], ...] = ()
+    """Terms beside the latent loss."""
     drops: tuple[str, ...] = ()
     """Conditions that training drops now and then; never the one whose branch is the only thing trained."""
     restarts: tuple[str, ...] = ()
@@ -57,6 +59,7 @@ STAGES = {
             trains=("pose_controlnet", "reference_net", "background_motion_learner"),
             uses_pose=True,
             uses_reference=True,
+            losses=("epipolar",),
             drops=("human", "background", "pose", "prompt"),
         ),
     )

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from animateanywhere.config import ModelConfig
+from animateanywhere.config import EpipolarConfig, ModelConfig
 from animateanywhere.errors import Cancelled, InputError
 from animateanywhere.pipeline import AnimateAnywherePipeline
 from tests.tiny import random_inputs, tiny_components
@@ -81,6 +81,25 @@ def test_what_a_stage_does_not_train_is_unchanged_bit_for_bit(finished_run):
             a, b = (load_file(f) for f in files)
             equal = all(torch.equal(a[k], b[k]) for k in a)
             assert equal == (part not in STAGES[later].trains), f"{part} in stage {later}"
+
+
+def test_the_joint_stage_minimises_and_reports_the_epipolar_loss(data_folder, tmp_path):
+    config = tiny_config(data_folder, {"vae": 1, "base": 1, "pose": 1, "joint": 3})
+    config = replace(config, model=replace(config.model, num_frames=16), drop_all=0.0, drop_each=0.0, log_every=2)
+    steps = {}
+    for mode in ("adaptive", "off"):
+        folder = run(replace(config, epipolar=EpipolarConfig(mode=mode, weight=0.5, person_margin=0)), tmp_path / mode)
+        steps[mode] = [e for e in read_events(folder.events) if isinstance(e, StepDone)]
+    pose, *joint = steps["adaptive"][2:]
+    assert pose.epipolar is None and pose.latent_grad_norm is None
+    for step in joint:
+        assert 0 < step.epipolar < 1 and 0 < step.suppressed_share < 0.35 and 0 <= step.degenerate_share <= 1
+        assert step.total == pytest.approx(step.latent + 0.5 * step.epipolar, rel=1e-5)
+    assert [step.latent_grad_norm is not None for step in joint] == [False, True, True]
+    assert joint[1].latent_grad_norm > 0 and joint[1].epipolar_grad_norm > 0
+    plain = steps["off"][3:]
+    assert all(step.epipolar is None and step.total == step.latent for step in plain)
+    assert plain[0].latent == joint[0].latent and plain[1].latent != joint[1].latent, "it must change what is learnt"
 
 
 def test_stop_and_resume_equals_an_uninterrupted_run(data_folder, tmp_path):
