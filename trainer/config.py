@@ -21,9 +21,15 @@ class DataConfig:
     """Share of clips in portrait orientation."""
     folder: str = "runs/data/stage_world"
     """Where rendered clips and their cached latents are kept, shared by runs."""
+    num_val_clips: int = 0
+    """Stage-world clips of the validation split whose loss is measured at every checkpoint; 0: none."""
+
+    def describe(self) -> str:
+        """What a model trained on it says."""
+        return f"{self.num_clips} more stage-world clips"
 
     def __post_init__(self):
-        if self.num_clips < 1 or not 0.0 <= self.portrait_share <= 1.0:
+        if self.num_clips < 1 or self.num_val_clips < 0 or not 0.0 <= self.portrait_share <= 1.0:
             raise InputError(
                 f"data: {self.num_clips} clips, portrait share {self.portrait_share}: expected >= 1 and 0..1"
             )
@@ -69,6 +75,8 @@ class TrainConfig:
 
     architecture: Literal["mini", "tiny"] = "mini"
     """Network sizes to start from scratch."""
+    start_from: str = ""
+    """A finished model to go on from: 'mini', a model folder, or a Hub id. Empty: from scratch."""
     model: ModelConfig = field(default_factory=ModelConfig)
     """What inference must repeat."""
     data: DataConfig = field(default_factory=DataConfig)

@@ -5,7 +5,7 @@ Legend: B batch, T video frames, F latent frames, C latent channels, h w latent 
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -212,15 +212,23 @@ class LatentClips:
         """A random batch; a bucket is drawn in proportion to its clips."""
         weights = torch.tensor([float(len(bucket)) for bucket in self._buckets])
         bucket = self._buckets[int(torch.multinomial(weights, 1, generator=generator))]
-        chosen = [bucket[_draw(len(bucket), generator)] for _ in range(size)]
-        stacked = {name: torch.stack([member.tensors[name] for member in chosen]).float() for name in LATENTS}
-        return TrainingBatch(
-            **stacked,
-            background_pixels=torch.stack([member.tensors["background_pixels"] for member in chosen]),
-            human_mask=torch.stack([member.labels.human_mask() for member in chosen]),
-            cameras=[member.labels.camera for member in chosen],
-            captions=[member.caption for member in chosen],
-        )
+        return _batch_of([bucket[_draw(len(bucket), generator)] for _ in range(size)])
+
+    def one_by_one(self) -> Iterator[TrainingBatch]:
+        """Every clip as a batch of its own, always in the same order."""
+        for bucket in self._buckets:
+            yield from (_batch_of([member]) for member in bucket)
+
+
+def _batch_of(chosen: list[_Member]) -> TrainingBatch:
+    stacked = {name: torch.stack([member.tensors[name] for member in chosen]).float() for name in LATENTS}
+    return TrainingBatch(
+        **stacked,
+        background_pixels=torch.stack([member.tensors["background_pixels"] for member in chosen]),
+        human_mask=torch.stack([member.labels.human_mask() for member in chosen]),
+        cameras=[member.labels.camera for member in chosen],
+        captions=[member.caption for member in chosen],
+    )
 
 
 def vae_fingerprint(vae) -> str:

@@ -40,6 +40,16 @@ class StepDone:
 
 
 @dataclass(frozen=True)
+class ValidationDone:
+    """The loss on held-out clips, always with the same noise; step 0 is before the stage's first step."""
+
+    stage: str
+    step: int
+    loss: float
+    num_clips: int
+
+
+@dataclass(frozen=True)
 class CheckpointSaved:
     stage: str
     step: int
@@ -54,7 +64,7 @@ class RunFinished:
     message: str = ""
 
 
-EVENTS = {cls.__name__: cls for cls in (PhaseStarted, StepDone, CheckpointSaved, RunFinished)}
+EVENTS = {cls.__name__: cls for cls in (PhaseStarted, StepDone, ValidationDone, CheckpointSaved, RunFinished)}
 
 
 class EventWriter:

@@ -7,18 +7,20 @@ import math
 import shutil
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from animateanywhere.architectures import MINI, Architecture, Components, add_control_branches, build_components
-from animateanywhere.checkpoint import load_components, save_checkpoint
+from animateanywhere.checkpoint import load_components, resolve_model, save_checkpoint
 from animateanywhere.conditioning import encode_frames
+from animateanywhere.config import ModelConfig
 from animateanywhere.errors import Cancelled, InputError
 from animateanywhere.losses import LossTerms
 from animateanywhere.models.background_motion_learner import background_motion_parameters
 from trainer.architectures import TINY
-from trainer.config import StageConfig, TrainConfig
+from trainer.config import DataConfig, StageConfig, TrainConfig
 from trainer.dataset import (
     LatentClips,
     TrainingClip,
@@ -28,12 +30,13 @@ from trainer.dataset import (
     stage_world_clips,
     write_whole,
 )
-from trainer.events import CheckpointSaved, EventWriter, PhaseStarted, RunFinished, StepDone
+from trainer.events import CheckpointSaved, EventWriter, PhaseStarted, RunFinished, StepDone, ValidationDone
 from trainer.objectives import autoencoding_loss, denoising_loss, gradient_norms, start_with_colour
 from trainer.optimizers import StageOptimizer, WeightAverage
 from trainer.run_folder import RunFolder
 from trainer.stage_world.captions import CAPTION_WORDS
 from trainer.stages import Stage, get_stage
+from trainer.validation import held_out_loss
 
 ARCHITECTURES: dict[str, Architecture] = {"mini": MINI, "tiny": TINY}
 CROP_PX = 64
@@ -73,12 +76,17 @@ class Trainer:
         self.events = EventWriter(folder.events)
         self.stage_index, self.step = 0, 0
         self._clips: list[Path] = []
+        self._held_out: list[Path] = []
+        self._best_loss = math.inf
         if config.num_threads:
             torch.set_num_threads(config.num_threads)
         if resume and folder.last.exists():
             self.components, _ = load_components(folder.last / "pretrained_model")
             position = json.loads((folder.last / "training_state" / "position.json").read_text())
             self.stage_index, self.step = position["stage_index"], position["step"]
+        elif config.start_from:
+            self.components, info = load_components(resolve_model(config.start_from))
+            self.config = replace(config, model=finetuned(info.model, config.data))
         else:
             torch.manual_seed(config.seed)
             self.components = build_components(ARCHITECTURES[config.architecture], None, CAPTION_WORDS)
@@ -89,13 +97,19 @@ class Trainer:
         folder.clear_stop()
         folder.config.write_text(config.to_json() + "\n")
         self._to_device()
-        self._clips = self._phase(
-            "render", config.data.num_clips, lambda on: stage_world_clips(config.data, config.model, "train", on)
-        )
+        self._clips, self._held_out = self._find_clips("train"), self._find_clips("val")
         while self.stage_index < len(config.stages):
             self._run_stage(config.stages[self.stage_index])
             self.stage_index, self.step = self.stage_index + 1, 0
         self.events.write(RunFinished("done"))
+
+    def _find_clips(self, split: str) -> list[Path]:
+        data = self.config.data
+        if split == "val":
+            data = replace(data, num_clips=data.num_val_clips, first_clip=0) if data.num_val_clips else None
+        if data is None:
+            return []
+        return self._phase("render", data.num_clips, lambda on: stage_world_clips(data, self.config.model, split, on))
 
     def _phase(self, name: str, total: int, work: Callable) -> list[Path]:
         self.events.write(PhaseStarted(name, total))
@@ -114,10 +128,14 @@ class Trainer:
         if self.step == 0:
             self._restart_parts(stage)
         next_batch = self._batches(stage, settings)
+        validation = self._validation(stage)
         parameters = stage_parameters(self.components, stage)
         optimizer, average = StageOptimizer(parameters, settings), WeightAverage(parameters, self.config.ema_decay)
+        self._best_loss = math.inf
         if self.step:
             self._load_training_state(parameters, optimizer)
+        elif validation:
+            self._validate(stage, validation)
         count = sum(p.numel() for p in parameters.values())
         log.info("stage %s: %d steps, %.2f M parameters trained", stage.name, settings.num_steps, count / 1e6)
         self.events.write(PhaseStarted(stage.name, settings.num_steps))
@@ -130,7 +148,7 @@ class Trainer:
                 set_scaling_factor(self.components.vae, self._clips)
                 average.swap()
             if finished or stop or self.step % self.config.save_every == 0:
-                self._save(stage, parameters, optimizer, average)
+                self._save(stage, parameters, optimizer, average, validation)
             if stop and not (finished and self.stage_index == len(self.config.stages) - 1):
                 self.events.write(RunFinished("stopped"))
                 raise Cancelled(f"stopped in stage {stage.name} at step {self.step}; --resume goes on from here")
@@ -152,10 +170,24 @@ class Trainer:
         if stage.objective == "autoencode":
             crop = min(CROP_PX, self.config.model.height)
             return lambda generator: random_crops(self._clips, style, settings.batch_size, crop, generator)
-        vae = self.components.vae
-        paths = self._phase("cache", len(self._clips), lambda on: cache_latents(self._clips, vae, style, on))
-        clips = LatentClips(self._clips, paths)
+        clips = self._latent_clips(self._clips)
         return lambda generator: clips.batch(settings.batch_size, generator)
+
+    def _latent_clips(self, clips: list[Path]) -> LatentClips:
+        vae, style = self.components.vae, self.config.model.pose_style
+        return LatentClips(clips, self._phase("cache", len(clips), lambda on: cache_latents(clips, vae, style, on)))
+
+    def _validation(self, stage: Stage) -> LatentClips | None:
+        if stage.objective == "autoencode" or not self._held_out:
+            return None
+        return self._latent_clips(self._held_out)
+
+    def _validate(self, stage: Stage, clips: LatentClips) -> float:
+        """Of the weights as they are now."""
+        loss = held_out_loss(self.components, clips, stage, self.config)
+        self.events.write(ValidationDone(stage.name, self.step, loss, clips.count))
+        log.info("stage %s step %d held-out loss %.4f of %d clips", stage.name, self.step, loss, clips.count)
+        return loss
 
     def _train_step(self, stage, settings, next_batch, optimizer, average) -> None:
         started = time.monotonic()
@@ -197,7 +229,7 @@ class Trainer:
         named = {"latent_grad_norm": terms.latent, "epipolar_grad_norm": weighted}
         return gradient_norms(named, learner)
 
-    def _save(self, stage: Stage, parameters, optimizer: StageOptimizer, average: WeightAverage) -> None:
+    def _save(self, stage: Stage, parameters, optimizer: StageOptimizer, average: WeightAverage, validation) -> None:
         final = self.folder.checkpoint(self.stage_index, stage.name, self.step)
         draft = self.folder.checkpoints / ".draft"
         shutil.rmtree(draft, ignore_errors=True)
@@ -206,18 +238,26 @@ class Trainer:
         live = {name: p.detach().clone() for name, p in parameters.items()}
         average.swap()
         save_checkpoint(draft / "pretrained_model", self.components, self.config.model, stage.name, self.step)
+        loss = self._validate(stage, validation) if validation else None
         average.swap()
         write_whole(state / "weights.safetensors", live, {})
         write_whole(state / "optimizer.safetensors", optimizer.state_tensors(), {})
+        best = loss is not None and loss < self._best_loss
+        self._best_loss = loss if best else self._best_loss
         position = {"stage_index": self.stage_index, "stage": stage.name, "step": self.step}
+        position |= {"held_out_loss": loss, "best_loss": self._best_loss if math.isfinite(self._best_loss) else None}
         (state / "position.json").write_text(json.dumps(position))
         self.folder.publish(draft, final)
+        if best:
+            self.folder.mark_best(final)
         self.folder.prune(self.config.keep_last)
         self.events.write(CheckpointSaved(stage.name, self.step, str(final)))
         log.info("saved %s", final)
 
     def _load_training_state(self, parameters, optimizer: StageOptimizer) -> None:
         state = self.folder.last / "training_state"
+        best = json.loads((state / "position.json").read_text()).get("best_loss")
+        self._best_loss = math.inf if best is None else best
         live, _ = read_tensors(state / "weights.safetensors")
         with torch.no_grad():
             for name, parameter in parameters.items():
@@ -241,6 +281,12 @@ def step_generator(seed: int, stage_index: int, step: int) -> torch.Generator:
     """The random numbers of one step, well apart from those of every other step, stage and seed."""
     digest = hashlib.sha256(f"{seed}/{stage_index}/{step}".encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
+
+
+def finetuned(model: ModelConfig, data: DataConfig) -> ModelConfig:
+    """What a model that goes on training is called, and what it says of itself."""
+    name = model.name if model.name.endswith("-finetuned") else f"{model.name}-finetuned"
+    return replace(model, name=name, trained_on=f"{model.trained_on}; then trained on {data.describe()}")
 
 
 def pick_device(name: str) -> torch.device:

@@ -105,24 +105,35 @@ def _conditions(components, batch, stage, config, generator) -> Conditions:
     draw = float(torch.rand((), generator=generator))
     dropped = dropped_conditions(draw, config.drop_all, config.drop_each) & set(stage.drops)
     from_video = float(torch.rand((), generator=generator)) < stage.first_frame_share
-    background = batch.first_frame if from_video else _augmented_background(components.vae, batch, generator)
+    background = batch.first_frame if from_video else _background(components.vae, batch, generator)
     prompts = ["" if "prompt" in dropped else caption for caption in batch.captions]
+    conditions = _assembled(components, batch, background, prompts, config)
+    human = "human" in dropped or not stage.uses_reference
+    pose = "pose" in dropped or not stage.uses_pose
+    return conditions.dropped(human=human, background="background" in dropped, pose=pose)
+
+
+def clean_conditions(components: Components, batch: TrainingBatch, stage: Stage, config: TrainConfig) -> Conditions:
+    """What inference would give: nothing dropped that the stage uses, the background without noise."""
+    background = _background(components.vae, batch, None)
+    conditions = _assembled(components, batch, background, batch.captions, config)
+    return conditions.dropped(human=not stage.uses_reference, pose=not stage.uses_pose)
+
+
+def _assembled(components, batch, background, prompts, config) -> Conditions:
     transformer = components.transformer
     device = transformer.device
     prompt_embeds = encode_prompts(
         components.tokenizer, components.text_encoder, prompts, transformer.config.max_text_seq_length
     )
     raw = RawLatents(batch.pose.to(device), batch.reference.to(device), background.to(device))
-    conditions = assemble(
+    return assemble(
         raw,
         prompt_embeds,
         components.vae.config.scaling_factor,
         config.model.image_latent_scale,
         transformer.config.patch_size_t,
     )
-    human = "human" in dropped or not stage.uses_reference
-    pose = "pose" in dropped or not stage.uses_pose
-    return conditions.dropped(human=human, background="background" in dropped, pose=pose)
 
 
 def dropped_conditions(draw: float, drop_all: float, drop_each: float) -> set[str]:
@@ -135,9 +146,11 @@ def dropped_conditions(draw: float, drop_all: float, drop_each: float) -> set[st
 
 
 @torch.no_grad()
-def _augmented_background(vae, batch: TrainingBatch, generator: torch.Generator) -> torch.Tensor:
-    """Background latents with the base model's image-noise augmentation: sigma = exp(N(-3, 0.5)) on pixels in [-1, 1]."""
+def _background(vae, batch: TrainingBatch, generator: torch.Generator | None) -> torch.Tensor:
+    """Background latents; with a generator, the base model's image-noise augmentation: sigma = exp(N(-3, 0.5)) on pixels
+    in [-1, 1]."""
     pixels = pixels_to_model(batch.background_pixels[:, None])  # [B, 3, 1, H, W]
-    sigma = torch.exp(torch.randn((len(pixels), 1, 1, 1, 1), generator=generator) * 0.5 - 3.0)
-    pixels = pixels + sigma * torch.randn(pixels.shape, generator=generator)
+    if generator is not None:
+        sigma = torch.exp(torch.randn((len(pixels), 1, 1, 1, 1), generator=generator) * 0.5 - 3.0)
+        pixels = pixels + sigma * torch.randn(pixels.shape, generator=generator)
     return vae.encode(pixels.to(vae.device, vae.dtype)).latent_dist.mode().transpose(1, 2)

@@ -62,9 +62,19 @@ STAGES = {
             losses=("epipolar",),
             drops=("human", "background", "pose", "prompt"),
         ),
+        Stage(
+            "bml-only",
+            "denoise",
+            trains=("background_motion_learner",),
+            uses_pose=True,
+            uses_reference=True,
+            losses=("epipolar",),
+            drops=("human", "background", "pose", "prompt"),
+        ),
     )
 }
-"""`vae` and `base` are stage 0 (mini only); `pose`, `reference`, `joint` are the paper's stages 1, 2, 3."""
+"""`vae` and `base` are stage 0 (mini only); `pose`, `reference`, `joint` are the paper's stages 1, 2, 3; `bml-only` fine-tunes
+a finished model on a handful of clips."""
 
 
 def get_stage(name: str) -> Stage:

@@ -12,7 +12,7 @@ from animateanywhere.errors import Cancelled, InputError
 from animateanywhere.pipeline import AnimateAnywherePipeline
 from tests.tiny import random_inputs, tiny_components
 from trainer.config import DataConfig, OptimizerConfig, StageConfig, TrainConfig
-from trainer.events import RunFinished, StepDone, read_events
+from trainer.events import RunFinished, StepDone, ValidationDone, read_events
 from trainer.loop import Trainer, stage_parameters
 from trainer.presets import PRESETS
 from trainer.run_folder import RunFolder
@@ -100,6 +100,34 @@ def test_the_joint_stage_minimises_and_reports_the_epipolar_loss(data_folder, tm
     plain = steps["off"][3:]
     assert all(step.epipolar is None and step.total == step.latent for step in plain)
     assert plain[0].latent == joint[0].latent and plain[1].latent != joint[1].latent, "it must change what is learnt"
+
+
+def test_a_finished_model_is_fine_tuned_and_its_best_checkpoint_marked(finished_run, data_folder, tmp_path):
+    config = tiny_config(data_folder, {"bml-only": 4}, "copy")
+    config = replace(config, start_from=str(finished_run.last), save_every=1, keep_last=1)
+    config = replace(config, data=replace(config.data, num_val_clips=1))
+    folder = run(config, tmp_path / "tuned")
+    measured = {e.step: e.loss for e in read_events(folder.events) if isinstance(e, ValidationDone)}
+    assert list(measured) == [0, 1, 2, 3, 4] and len(set(measured.values())) == 5
+    best = min(range(1, 5), key=measured.get)
+    assert folder.best.resolve() == folder.checkpoint(0, "bml-only", best).resolve()
+    assert [p.name[-1] for p in folder.list_checkpoints()] == sorted({str(best), "4"})
+    before, after = (path / "pretrained_model" for path in (finished_run.last, folder.last))
+    for file in before.rglob("*.safetensors"):
+        a, b = load_file(file), load_file(after / file.relative_to(before))
+        equal = all(torch.equal(a[name], b[name]) for name in a)
+        assert equal == (file.parent.name != "background_motion_learner"), file
+    model = AnimateAnywherePipeline.from_model(str(folder.last)).model
+    assert model.name == "tiny-finetuned" and model.trained_on.endswith("; then trained on 2 more stage-world clips")
+    assert TrainConfig.from_json(folder.config.read_text()).model == model
+
+
+def test_the_held_out_loss_of_the_same_weights_is_the_same(finished_run, data_folder, tmp_path):
+    config = tiny_config(data_folder, {"bml-only": 1})
+    config = replace(config, start_from=str(finished_run.last), data=replace(config.data, num_val_clips=2))
+    first = [run(replace(config, seed=seed), tmp_path / str(seed)) for seed in (1, 2)]
+    losses = [next(e for e in read_events(f.events) if isinstance(e, ValidationDone)) for f in first]
+    assert losses[0] == losses[1] and losses[0].loss > 0
 
 
 def test_stop_and_resume_equals_an_uninterrupted_run(data_folder, tmp_path):
