@@ -72,6 +72,7 @@ class EventWriter:
 
     def __init__(self, path: Path):
         self._path = path
+        _drop_torn_line(path)
 
     def write(self, event) -> None:
         line = json.dumps({"event": type(event).__name__, **dataclasses.asdict(event)}) + "\n"
@@ -82,8 +83,19 @@ class EventWriter:
             os.close(handle)
 
 
+def _drop_torn_line(path: Path) -> None:
+    """A killed run may have left half a line, which the next one would be glued to."""
+    if path.exists():
+        with open(path, "r+b") as file:
+            whole = file.read().rfind(b"\n") + 1
+            file.truncate(whole)
+
+
 def read_events(path: Path) -> Iterator[object]:
-    """Events of a run so far, oldest first; a half-written last line is left for the next reading."""
+    """Events of a run so far, oldest first; a half-written last line is left for the next reading.
+
+    Steps that a killed run had done after its last checkpoint come again after the resumption, with the same values.
+    """
     if not path.exists():
         return
     with open(path, encoding="utf-8") as lines:

@@ -95,7 +95,7 @@ class Trainer:
         """Run all remaining stages. Raises Cancelled when a stop was asked for, after saving."""
         folder, config = self.folder, self.config
         folder.clear_stop()
-        folder.config.write_text(config.to_json() + "\n")
+        folder.write_config(config.to_json() + "\n")
         self._to_device()
         self._clips, self._held_out = self._find_clips("train"), self._find_clips("val")
         while self.stage_index < len(config.stages):

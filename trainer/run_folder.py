@@ -8,6 +8,7 @@ from pathlib import Path
 
 from animateanywhere.errors import InputError
 
+_OLD, _DELETED = ".old-", "deleted-"
 _CHECKPOINT = re.compile(r"(?P<index>\d+)-(?P<stage>[\w-]+)-(?P<step>\d{6})")
 
 
@@ -67,6 +68,7 @@ class RunFolder:
             )
         try:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
+            self._tidy()
         except OSError as error:
             raise InputError(
                 f"cannot make the run folder {self.path}: {error.strerror}; choose another --output"
@@ -79,9 +81,11 @@ class RunFolder:
 
     def publish(self, draft: Path, final: Path) -> None:
         """Give a finished draft its name and point `last` at it; a reader sees the old one or the new one, whole."""
+        old = final.with_name(_OLD + final.name)
         if final.exists():
-            shutil.rmtree(final)
+            os.replace(final, old)
         os.replace(draft, final)
+        shutil.rmtree(old, ignore_errors=True)
         _point(self.last, final)
 
     def mark_best(self, checkpoint: Path) -> None:
@@ -95,7 +99,29 @@ class RunFolder:
         best = {self.best.resolve().name}
         for path in set(found[:-keep_last]) - set(kept):
             if path.name not in best:
-                shutil.rmtree(path)
+                _delete(path)
+
+    def write_config(self, text: str) -> None:
+        """Replace train_config.json in one piece."""
+        draft = self.config.with_name(f".{self.config.name}")
+        draft.write_text(text, encoding="utf-8")
+        os.replace(draft, self.config)
+
+    def _tidy(self) -> None:
+        """Finish what a killed run left half done."""
+        for old in self.checkpoints.glob(f"{_OLD}*"):
+            final = old.with_name(old.name.removeprefix(_OLD))
+            if final.exists() or not _CHECKPOINT.fullmatch(final.name):
+                shutil.rmtree(old)
+            else:
+                os.replace(old, final)
+
+
+def _delete(checkpoint: Path) -> None:
+    """It loses its name first: a half-deleted folder never looks like a checkpoint."""
+    doomed = checkpoint.with_name(f"{_OLD}{_DELETED}{checkpoint.name}")
+    os.replace(checkpoint, doomed)
+    shutil.rmtree(doomed)
 
 
 def _point(link: Path, target: Path) -> None:

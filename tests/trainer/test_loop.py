@@ -1,6 +1,7 @@
 """Whole runs on the tiny networks: what trains, what stays, stop and resume."""
 
 import json
+import random
 from dataclasses import replace
 
 import pytest
@@ -11,6 +12,7 @@ from animateanywhere.config import EpipolarConfig, ModelConfig
 from animateanywhere.errors import Cancelled, InputError
 from animateanywhere.pipeline import AnimateAnywherePipeline
 from tests.tiny import random_inputs, tiny_components
+from tests.trainer.killing import losses, run_with_kills, weights
 from trainer.config import DataConfig, OptimizerConfig, StageConfig, TrainConfig
 from trainer.events import RunFinished, StepDone, ValidationDone, read_events
 from trainer.loop import Trainer, stage_parameters
@@ -158,6 +160,19 @@ def test_stop_and_resume_equals_an_uninterrupted_run(data_folder, tmp_path):
     for file in (whole.last / "pretrained_model").rglob("*.safetensors"):
         other = load_file(parts.last / "pretrained_model" / file.relative_to(whole.last / "pretrained_model"))
         assert all(torch.equal(t, other[k]) for k, t in load_file(file).items()), file
+
+
+def test_killed_at_random_moments_it_ends_as_if_nothing_had_happened(data_folder, tmp_path):
+    torch.set_num_threads(1)
+    config = replace(
+        tiny_config(data_folder, {"vae": 2, "base": 4, "pose": 4, "joint": 6}), save_every=2, num_threads=1
+    )
+    whole, killed = run(config, tmp_path / "whole"), RunFolder(tmp_path / "killed")
+    assert run_with_kills(config, killed, 3, random.Random(0)) >= 1
+    assert losses(killed) == losses(whole)
+    expected, got = weights(whole), weights(killed)
+    assert expected.keys() == got.keys()
+    assert all(torch.equal(tensor, got[file][name]) for file in got for name, tensor in expected[file].items())
 
 
 def test_loss_falls_when_one_clip_is_learnt_by_heart(data_folder, tmp_path):
