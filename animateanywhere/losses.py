@@ -37,6 +37,15 @@ def velocity_target(clean, noise, alphas_cumprod, timestep):
     return abar.sqrt() * clean + (1 - abar).sqrt() * noise, abar.sqrt() * noise - (1 - abar).sqrt() * clean
 
 
+def one_step_clean(noisy, velocity, alphas_cumprod, timestep) -> torch.Tensor:
+    """The clean latents that a velocity implies: sqrt(abar) * noisy - sqrt(1 - abar) * velocity (paper III-D, one step).
+
+    `noisy`, `velocity` `[B, F, C, h, w]`; `timestep [B]`; float32.
+    """
+    abar = alphas_cumprod.to(noisy.device)[timestep].float().view(-1, 1, 1, 1, 1)
+    return abar.sqrt() * noisy.float() - (1 - abar).sqrt() * velocity.float()
+
+
 def latent_loss(velocity_pred, velocity) -> torch.Tensor:
     """Equation 5 in velocity form (what the base model was trained with), mean squared error in float32."""
     return torch.nn.functional.mse_loss(velocity_pred.float(), velocity.float())

@@ -83,6 +83,15 @@ class TrainConfig:
     """Training clips."""
     stages: tuple[StageConfig, ...] = ()
     """Stages in order."""
+    perceptual_network: str = ""
+    """Weights of the perceptual loss in torchvision's VGG format: a file, or a Hub id such as timm/vgg16.tv_in1k. Empty: the
+    loss is left out."""
+    perceptual_weight: float = 0.2
+    """Weight of the perceptual loss beside the latent loss (paper IV-A: 0.2)."""
+    perceptual_below: int = 300
+    """Timesteps, of 1000, below which the perceptual loss is used (paper: the last 30 %)."""
+    perceptual_crop_px: int = 256
+    """Side of the 8-frame crop that is decoded for it, around a hand or the person."""
     epipolar: EpipolarConfig = field(default_factory=EpipolarConfig)
     """The epipolar loss of the stages that use it."""
     seed: int = 0

@@ -152,7 +152,21 @@ class TrainingBatch:
     background_pixels: torch.Tensor  # uint8 [B, H, W, 3]
     human_mask: torch.Tensor  # bool [B, T, H, W]
     cameras: list[CameraPath | None]  # None: not to be trusted
+    clips: list[Path]
     captions: list[str]
+
+
+def read_window(path: Path, start: int, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """`count` frames of a saved clip from frame `start` on: uint8 [count, H, W, 3] and its hand mask bool [count, H, W].
+
+    Raises InputError if the file is damaged.
+    """
+    try:
+        with safe_open(path, "pt") as clip:
+            video, hands = (clip.get_slice(name)[start : start + count] for name in ("video", "hand_mask"))
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"cannot read {path}: {error}; delete it and it will be made again") from error
+    return video, hands
 
 
 LATENTS = ("video", "pose", "reference", "first_frame")
@@ -191,6 +205,7 @@ class ClipLabels:
 
 @dataclass(frozen=True)
 class _Member:
+    path: Path
     tensors: dict[str, torch.Tensor]
     labels: ClipLabels
     caption: str
@@ -203,7 +218,7 @@ class LatentClips:
         buckets: dict[tuple, list] = {}
         for clip, path in zip(clips, latents, strict=True):
             tensors, metadata = read_tensors(path)
-            member = _Member(tensors, ClipLabels.read(clip), metadata["caption"])
+            member = _Member(clip, tensors, ClipLabels.read(clip), metadata["caption"])
             buckets.setdefault(tuple(tensors["video"].shape), []).append(member)
         self._buckets = list(buckets.values())
         self.count = len(clips)
@@ -227,6 +242,7 @@ def _batch_of(chosen: list[_Member]) -> TrainingBatch:
         background_pixels=torch.stack([member.tensors["background_pixels"] for member in chosen]),
         human_mask=torch.stack([member.labels.human_mask() for member in chosen]),
         cameras=[member.labels.camera for member in chosen],
+        clips=[member.path for member in chosen],
         captions=[member.caption for member in chosen],
     )
 

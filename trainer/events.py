@@ -27,6 +27,8 @@ class StepDone:
     grad_norm: float
     learning_rate: float
     seconds: float
+    perceptual: float | None = None
+    """Unweighted; None: not part of this stage, or no clip of the batch was at a low enough timestep."""
     epipolar: float | None = None
     """Unweighted; None: not part of this stage, or no clip of the batch has cameras."""
     suppressed_share: float | None = None
@@ -35,6 +37,8 @@ class StepDone:
     """Share of pairs of a query and another frame about which the cameras say nothing, 0..1."""
     latent_grad_norm: float | None = None
     """Of the latent loss on the Background Motion Learner's weights; measured every `log_every` steps."""
+    perceptual_grad_norm: float | None = None
+    """Of the weighted perceptual loss on the same."""
     epipolar_grad_norm: float | None = None
     """Of the weighted epipolar loss on the same."""
 

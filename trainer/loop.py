@@ -19,6 +19,7 @@ from animateanywhere.config import ModelConfig
 from animateanywhere.errors import Cancelled, InputError
 from animateanywhere.losses import LossTerms
 from animateanywhere.models.background_motion_learner import background_motion_parameters
+from animateanywhere.perceptual import PerceptualNetwork, load_perceptual_network
 from trainer.architectures import TINY
 from trainer.config import DataConfig, StageConfig, TrainConfig
 from trainer.dataset import (
@@ -78,6 +79,9 @@ class Trainer:
         self._clips: list[Path] = []
         self._held_out: list[Path] = []
         self._best_loss = math.inf
+        self._perceptual: PerceptualNetwork | None = None
+        if config.perceptual_network:
+            self._perceptual = load_perceptual_network(config.perceptual_network).to(self.device)
         if config.num_threads:
             torch.set_num_threads(config.num_threads)
         if resume and folder.last.exists():
@@ -197,8 +201,8 @@ class Trainer:
         if stage.objective == "autoencode":
             terms = autoencoding_loss(self.components.vae, batch, generator)
         else:
-            terms = denoising_loss(self.components, batch, stage, self.config, generator)
-        total = terms.total(0.2, self.config.epipolar.weight)
+            terms = denoising_loss(self.components, batch, stage, self.config, generator, self._perceptual)
+        total = terms.total(self.config.perceptual_weight, self.config.epipolar.weight)
         value = float(total.detach())
         if not math.isfinite(value):
             raise InputError(f"loss is {value} in stage {stage.name}: resume with a smaller learning rate")
@@ -210,7 +214,7 @@ class Trainer:
         seconds = time.monotonic() - started
         latent = float(terms.latent.detach())
         self.events.write(
-            StepDone(stage.name, self.step, value, latent, norm, rate, seconds, **_epipolar_facts(terms), **norms)
+            StepDone(stage.name, self.step, value, latent, norm, rate, seconds, **_term_facts(terms), **norms)
         )
         if self._is_logged(settings):
             left = (settings.num_steps - self.step) * seconds / 60
@@ -222,12 +226,13 @@ class Trainer:
 
     def _term_norms(self, stage: Stage, settings: StageConfig, terms: LossTerms) -> dict[str, float]:
         """Each term's own pull on the Background Motion Learner: what weighs them against each other."""
-        if terms.epipolar is None or "background_motion_learner" not in stage.trains or not self._is_logged(settings):
+        extra = {"perceptual": self.config.perceptual_weight, "epipolar": self.config.epipolar.weight}
+        extra = {name: weight for name, weight in extra.items() if getattr(terms, name) is not None}
+        if not extra or "background_motion_learner" not in stage.trains or not self._is_logged(settings):
             return {}
-        weighted = self.config.epipolar.weight * terms.epipolar
+        weighted = {f"{name}_grad_norm": weight * getattr(terms, name) for name, weight in extra.items()}
         learner = background_motion_parameters(self.components.transformer)
-        named = {"latent_grad_norm": terms.latent, "epipolar_grad_norm": weighted}
-        return gradient_norms(named, learner)
+        return gradient_norms({"latent_grad_norm": terms.latent} | weighted, learner)
 
     def _save(self, stage: Stage, parameters, optimizer: StageOptimizer, average: WeightAverage, validation) -> None:
         final = self.folder.checkpoint(self.stage_index, stage.name, self.step)
@@ -270,11 +275,9 @@ class Trainer:
                 module.to(self.device)
 
 
-def _epipolar_facts(terms: LossTerms) -> dict[str, float]:
-    if terms.epipolar is None:
-        return {}
-    facts = {"epipolar": terms.epipolar.detach(), "suppressed_share": terms.suppressed_share}
-    return {name: float(value) for name, value in facts.items()} | {"degenerate_share": terms.degenerate_share}
+def _term_facts(terms: LossTerms) -> dict[str, float]:
+    facts = {name: getattr(terms, name) for name in ("perceptual", "epipolar", "suppressed_share", "degenerate_share")}
+    return {name: float(torch.as_tensor(value).detach()) for name, value in facts.items() if value is not None}
 
 
 def step_generator(seed: int, stage_index: int, step: int) -> torch.Generator:

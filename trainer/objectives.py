@@ -15,9 +15,10 @@ from animateanywhere.conditioning import (
 from animateanywhere.denoiser import Denoiser
 from animateanywhere.epipolar_loss import EpipolarConstraint, EpipolarTerm, draw_constraint
 from animateanywhere.epipolar_rows import background_tokens
-from animateanywhere.losses import LossTerms, latent_loss, velocity_target
+from animateanywhere.losses import LossTerms, latent_loss, one_step_clean, velocity_target
+from animateanywhere.perceptual import PerceptualNetwork, perceptual_loss
 from trainer.config import TrainConfig
-from trainer.dataset import TrainingBatch
+from trainer.dataset import TrainingBatch, read_window
 from trainer.stages import Stage
 
 COLOUR = torch.tensor([[1 / 3, 1 / 3, 1 / 3], [1.0, -1.0, 0.0], [-0.5, -0.5, 1.0]])
@@ -27,6 +28,8 @@ START_GAIN = torch.tensor([1.5, 4.0, 4.0])
 """Colour differences are a fourth as strong as brightness; unweighted, a small VAE learns grey pictures for thousands of steps."""
 LATENT_WEIGHT = 1e-3
 """On mean squared latents: keeps them near unit size."""
+WINDOW_FRAMES = 8
+"""Decoded for the perceptual loss: a whole clip would cost more than everything else together."""
 LATENT_NOISE = 0.05
 """Added to latents before decoding, so that the decoder bears small errors of the denoiser."""
 
@@ -57,7 +60,12 @@ def autoencoding_loss(vae, crops: torch.Tensor, generator: torch.Generator) -> L
 
 
 def denoising_loss(
-    components: Components, batch: TrainingBatch, stage: Stage, config: TrainConfig, generator: torch.Generator
+    components: Components,
+    batch: TrainingBatch,
+    stage: Stage,
+    config: TrainConfig,
+    generator: torch.Generator,
+    perceptual: PerceptualNetwork | None = None,
 ) -> LossTerms:
     """Equation 7 on one batch, with condition dropout and image-noise augmentation."""
     device, scaling = components.transformer.device, components.vae.config.scaling_factor
@@ -70,15 +78,57 @@ def denoising_loss(
     inputs = (noisy, timestep.to(device), conditions, denoiser.control_features(conditions))
     constraint = _epipolar_constraint(components, batch, config, generator) if "epipolar" in stage.losses else None
     if constraint is None:
-        return LossTerms(latent=latent_loss(denoiser.velocity(*inputs), velocity))
-    predicted, by_layer = denoiser.velocity_and_attention_loss(*inputs, constraint)
-    term = EpipolarTerm.mean(by_layer)
-    return LossTerms(
-        latent=latent_loss(predicted, velocity),
-        epipolar=term.loss,
-        suppressed_share=term.suppressed_share,
-        degenerate_share=constraint.degenerate_share,
-    )
+        predicted, seen = denoiser.velocity(*inputs), {}
+    else:
+        predicted, by_layer = denoiser.velocity_and_attention_loss(*inputs, constraint)
+        term = EpipolarTerm.mean(by_layer)
+        seen = {"epipolar": term.loss, "suppressed_share": term.suppressed_share}
+        seen["degenerate_share"] = constraint.degenerate_share
+    if perceptual is not None and "perceptual" in stage.losses:
+        guess = one_step_clean(noisy, predicted, components.scheduler.alphas_cumprod, timestep)
+        seen["perceptual"] = _perceptual_term(components.vae, perceptual, batch, guess, timestep, config, generator)
+    return LossTerms(latent=latent_loss(predicted, velocity), **seen)
+
+
+def _perceptual_term(vae, network, batch, guess, timestep, config, generator) -> torch.Tensor | None:
+    """Equation 6 on 8 decoded frames of every clip at a low timestep; clips at higher ones count as 0. None: none is."""
+    compression = batch.human_mask.shape[1] // guess.shape[1]
+    frames = WINDOW_FRAMES // compression
+    starts = torch.randint(guess.shape[1] // frames, (len(guess),), generator=generator) * frames
+    places = torch.rand(len(guess), generator=generator).tolist()
+    terms = []
+    for k in (timestep < config.perceptual_below).nonzero().flatten().tolist():
+        video, hands = read_window(batch.clips[k], int(starts[k]) * compression, WINDOW_FRAMES)
+        person = batch.human_mask[k, int(starts[k]) * compression :][:WINDOW_FRAMES]
+        stride = video.shape[1] // guess.shape[3]
+        top, left, height, width = crop_window(hands, person, config.perceptual_crop_px, stride, places[k])
+        latents = guess[k : k + 1, starts[k] : starts[k] + frames]
+        latents = latents[..., top // stride : (top + height) // stride, left // stride : (left + width) // stride]
+        decoded = vae.decode((latents / vae.config.scaling_factor).to(vae.dtype).transpose(1, 2)).sample
+        box = (slice(None), slice(top, top + height), slice(left, left + width))
+        truth = pixels_to_model(video[box][None]).to(decoded)
+        made, wanted = (clip[0].transpose(0, 1).float() for clip in (decoded, truth))  # [8, 3, H, W]
+        terms.append(perceptual_loss(network, made, wanted, hands[box].to(made.device)))
+    return torch.stack(terms).sum() / len(guess) if terms else None
+
+
+def crop_window(
+    hands: torch.Tensor, person: torch.Tensor, side: int, stride: int, place: float
+) -> tuple[int, int, int, int]:
+    """(top, left, height, width) in pixels, multiples of `stride`: around a pixel of a hand, else of the person, else any.
+
+    Masks bool [T, H, W]; `place` in [0, 1) chooses the pixel.
+    """
+    _, height, width = hands.shape
+    seen = next((mask for mask in (hands, person) if mask.any()), torch.ones_like(hands))
+    pixels = seen.any(0).nonzero()
+    middle = pixels[min(int(place * len(pixels)), len(pixels) - 1)].tolist()
+    sizes = [min(side, length) // stride * stride for length in (height, width)]
+    corners = [
+        max(0, min(at - size // 2, length - size)) // stride * stride
+        for at, size, length in zip(middle, sizes, (height, width), strict=True)
+    ]
+    return (*corners, *sizes)
 
 
 def _epipolar_constraint(components, batch, config, generator) -> EpipolarConstraint | None:

@@ -17,7 +17,7 @@ class Stage:
     uses_reference: bool = False
     first_frame_share: float = 0.0
     """Share of steps whose condition image is the video's first frame instead of the clean background."""
-    losses: tuple[Literal["epipolar"], ...] = ()
+    losses: tuple[Literal["perceptual", "epipolar"], ...] = ()
     """Terms beside the latent loss."""
     drops: tuple[str, ...] = ()
     """Conditions that training drops now and then; never the one whose branch is the only thing trained."""
@@ -42,6 +42,7 @@ STAGES = {
             "denoise",
             trains=("pose_controlnet",),
             uses_pose=True,
+            losses=("perceptual",),
             drops=("background", "prompt"),
             restarts=("control_branches",),
         ),
@@ -51,6 +52,7 @@ STAGES = {
             trains=("reference_net",),
             uses_pose=True,
             uses_reference=True,
+            losses=("perceptual",),
             drops=("background", "pose", "prompt"),
         ),
         Stage(
@@ -59,7 +61,7 @@ STAGES = {
             trains=("pose_controlnet", "reference_net", "background_motion_learner"),
             uses_pose=True,
             uses_reference=True,
-            losses=("epipolar",),
+            losses=("perceptual", "epipolar"),
             drops=("human", "background", "pose", "prompt"),
         ),
         Stage(
@@ -68,7 +70,7 @@ STAGES = {
             trains=("background_motion_learner",),
             uses_pose=True,
             uses_reference=True,
-            losses=("epipolar",),
+            losses=("perceptual", "epipolar"),
             drops=("human", "background", "pose", "prompt"),
         ),
     )

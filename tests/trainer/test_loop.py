@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from animateanywhere.config import EpipolarConfig, ModelConfig
 from animateanywhere.errors import Cancelled, InputError
@@ -102,6 +102,27 @@ def test_the_joint_stage_minimises_and_reports_the_epipolar_loss(data_folder, tm
     plain = steps["off"][3:]
     assert all(step.epipolar is None and step.total == step.latent for step in plain)
     assert plain[0].latent == joint[0].latent and plain[1].latent != joint[1].latent, "it must change what is learnt"
+
+
+def test_the_perceptual_loss_joins_below_its_timestep(data_folder, tmp_path):
+    torch.manual_seed(0)
+    convolutions = {0: (4, 3), 3: (6, 4)}
+    state = {f"features.{i}.weight": torch.randn(*shape, 3, 3) for i, shape in convolutions.items()}
+    state |= {f"features.{i}.bias": torch.zeros(shape[0]) for i, shape in convolutions.items()}
+    save_file(state, tmp_path / "net.safetensors")
+    config = tiny_config(data_folder, {"vae": 1, "base": 1, "pose": 1, "joint": 2})
+    config = replace(config, perceptual_network=str(tmp_path / "net.safetensors"), log_every=1, drop_all=0.0)
+    seen = {}
+    for below in (1000, 0):
+        folder = run(replace(config, perceptual_below=below), tmp_path / str(below))
+        seen[below] = {(e.stage, e.step): e for e in read_events(folder.events) if isinstance(e, StepDone)}
+    for (stage, step), event in seen[1000].items():
+        assert (event.perceptual is not None) == (stage in ("pose", "joint")), (stage, step)
+    joint = seen[1000]["joint", 1]
+    epipolar = 0.005 * (joint.epipolar or 0.0)
+    assert joint.total == pytest.approx(joint.latent + 0.2 * joint.perceptual + epipolar, rel=1e-5)
+    assert joint.perceptual > 0 and joint.perceptual_grad_norm > 0 and joint.latent_grad_norm > 0
+    assert all(event.perceptual is None for event in seen[0].values())
 
 
 def test_a_finished_model_is_fine_tuned_and_its_best_checkpoint_marked(finished_run, data_folder, tmp_path):
