@@ -134,6 +134,7 @@ class _Run:
                 self.folder.save_progress(source.key, progress)
             self._make_shots(source, progress)
         except UnreadableSourceError as error:
+            self.cancel.raise_if_set()  # an interrupt ends the decoder too, which then looks like a damaged video
             progress.trouble = str(error)
             self.folder.save_progress(source.key, progress)
             if progress.shots is None:
