@@ -82,14 +82,15 @@ def prepare(args: argparse.Namespace) -> None:
     from trainer.prepare.dataset import prepare_dataset
     from trainer.prepare.progress import ProgressLine
 
-    cancel, line = CancelToken(), ProgressLine()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: cancel.cancel())
     config = PrepareConfig(**{f.name: getattr(args, f.name) for f in dataclasses.fields(PrepareConfig)})
+    cancel, line = CancelToken(), ProgressLine()
+    before = {n: signal.signal(n, lambda *_: cancel.cancel()) for n in (signal.SIGTERM, signal.SIGINT)}
     try:
         made = prepare_dataset(args.videos, args.output, config, on_progress=line, cancel=cancel)
     finally:
         line.end()
+        for number, handler in before.items():
+            signal.signal(number, handler)
     dropped, unused = len(made.clips) - made.num_kept, sum(not source.used for source in made.sources)
     print(f"{made.folder}  {made.num_kept} clips kept, {dropped} stretches dropped, {unused} videos not used")
     print(f"{made.folder / 'report.html'}  look at it before training")

@@ -20,8 +20,12 @@ _RIM = 0.03
 """Of the longer side: width of the rim around the person in which a donor must look like the first frame."""
 _WORST_RIM = 16.0
 """Mean difference in the rim, 0..255, above which a donor's scene does not lie flat on the first frame's."""
+_WORST_RIM_UNMOVED = 5.0
+"""The same, where no corners could be matched and the donor is taken as it is."""
 _LEAST_RIM_SHARE = 0.25
 _DONORS_PER_PIXEL = 5
+_PEOPLE_MARGIN = 0.012
+"""Of the longer side: a donor's pixels this close to its people are not used, a mask's rim shows some of them."""
 _PAINT_RADIUS_PX = 4
 
 
@@ -80,7 +84,7 @@ def uncover(first: np.ndarray, hole: np.ndarray, donors: list[np.ndarray], cover
     """Fill the `hole` bool [H, W] of uint8 [H, W, 3] from other frames of the shot.
 
     `covered`: bool [H, W] per donor, True on people there. A donor counts if one homography lays its background over
-    the first frame's, checked in the rim around the hole; a pixel becomes the median of its best donors.
+    the first frame's, which is checked in the rim around the hole; a pixel becomes the median of its best donors.
     """
     picture = first.copy()
     if not hole.any():
@@ -91,15 +95,15 @@ def uncover(first: np.ndarray, hole: np.ndarray, donors: list[np.ndarray], cover
     colours, errors = [], []
     for donor, people in zip(donors, covered, strict=True):
         warp = _homography(_Corners.of(donor, people), anchor)
-        if warp is None:
-            continue
-        laid, free = _laid_over(donor, people, warp)
+        # A plain wall has no corners to match: as long as its rim looks the same it has not moved.
+        worst = _WORST_RIM if warp is not None else _WORST_RIM_UNMOVED
+        laid, free = _laid_over(donor, people, np.eye(3) if warp is None else warp)
         usable = rim & free
         if usable.sum() < _LEAST_RIM_SHARE * rim.sum():
             continue
         shade = np.median(first[usable].astype(np.float32) - laid[usable], axis=0)
         error = float(np.abs(first[usable].astype(np.float32) - laid[usable] - shade).mean())
-        if error > _WORST_RIM:
+        if error > worst:
             continue
         colour = laid[rows, columns] + shade
         colour[~free[rows, columns]] = np.nan
@@ -165,7 +169,9 @@ def _homography(donor: _Corners, anchor: _Corners) -> np.ndarray | None:
 def _laid_over(donor: np.ndarray, people: np.ndarray, warp: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """A donor in the first frame's pixels, float32 [H, W, 3], and where it shows background there, bool [H, W]."""
     height, width = people.shape
-    free = (~cv2.dilate(people.astype(np.uint8), np.ones((5, 5), np.uint8)).astype(bool)).astype(np.uint8)
+    reach = max(2, round(_PEOPLE_MARGIN * max(height, width)))
+    around = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+    free = 1 - cv2.dilate(people.astype(np.uint8), around)
     laid = cv2.warpPerspective(donor, warp, (width, height), flags=cv2.INTER_LINEAR)
     seen = cv2.warpPerspective(free, warp, (width, height), flags=cv2.INTER_NEAREST)
     return laid.astype(np.float32), seen > 0

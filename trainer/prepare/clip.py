@@ -12,7 +12,7 @@ from animateanywhere.pose.sequence import PoseSequence
 from trainer.prepare.background import Inpainter, donors_for, uncover
 from trainer.prepare.cameras import WindowCamera, unknown_camera, window_from_file, window_from_video
 from trainer.prepare.crop import Crop
-from trainer.prepare.masks import PersonSegmenter, person_masks
+from trainer.prepare.masks import PersonSegmenter
 from trainer.prepare.people import ShotPeople, body_height, hand_mask
 from trainer.prepare.reference import Reference, pick_reference
 from trainer.prepare.settings import PrepareConfig
@@ -44,6 +44,7 @@ class Shot:
     """Tick of its first frame: frame k shows the video at (start + k) / fps."""
     frames: list[np.ndarray]  # uint8 [h, w, 3]
     people: ShotPeople
+    masks: list[np.ndarray]  # bool [h, w]: the person
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +110,7 @@ def make_clip(
     window: range,
     config: PrepareConfig,
     tools: Tools,
-    given: GivenCameras,
+    given: GivenCameras | None,
     caption: str,
     identity: str,
     cancel: CancelToken | None = None,
@@ -127,8 +128,7 @@ def make_clip(
     reference = pick_reference(shot.frames, shot.people, window, crop.target, identity)
     if reference is None:
         raise DroppedError("the person cannot be cut out of any frame for the reference picture")
-    others = shot.people.others[window.start : window.stop]
-    masks = person_masks(tools.segmenter, frames, joints, others, cancel)
+    masks = np.stack(shot.masks[window.start : window.stop])
     hands = np.stack([_hands(row, mask) for row, mask in zip(joints, masks, strict=True)])
     masks |= hands
     camera = _camera(shot, window, masks, config, given, crop, cancel)
@@ -173,7 +173,7 @@ def _camera(
     window: range,
     masks: np.ndarray,
     config: PrepareConfig,
-    given: GivenCameras,
+    given: GivenCameras | None,
     crop: Crop,
     cancel: CancelToken | None,
 ) -> WindowCamera:
@@ -203,10 +203,7 @@ def _background(
     around = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
     hole = cv2.dilate(masks[0].astype(np.uint8), around) > 0
     donors = donors_for(window.start, len(shot.frames))
-    covered = [
-        shot.people.covered(frame, shape) | (masks[frame - window.start] if frame in window else False)
-        for frame in donors
-    ]
+    covered = [shot.people.covered(frame, shape) | shot.masks[frame] for frame in donors]
     uncovered = uncover(first, hole, [shot.frames[frame] for frame in donors], covered)
     seen = 1 - uncovered.left.sum() / max(1, hole.sum())
     picture = crop.picture(uncovered.picture)

@@ -18,7 +18,7 @@ from animateanywhere.pose.detector import DETECTION_SIDE_PX, create_detector
 from trainer.prepare.background import create_inpainter
 from trainer.prepare.cameras import given_cameras
 from trainer.prepare.clip import DroppedError, GivenCameras, PreparedClip, Shot, Tools, make_clip
-from trainer.prepare.masks import create_segmenter
+from trainer.prepare.masks import create_segmenter, person_masks
 from trainer.prepare.people import find_people, windows_in
 from trainer.prepare.progress import FrameMeter, PrepareProgress
 from trainer.prepare.records import ClipRecord, DatasetFolder, SourceProgress, SourceRecord, write_bytes
@@ -31,8 +31,8 @@ from trainer.prepare.sources import Source, UnreadableSourceError, find_videos, 
 _LARGEST_SHOT_BYTES = 512 * 1024**2
 """Of pictures held at a time: longer shots are worked on in parts."""
 _LARGEST_ENLARGEMENT = 1.5
-_LOOKING = 0.5
-"""Share of a frame's work that finding people takes; the rest is making the clip."""
+_LOOKING, _OUTLINING = 0.5, 0.2
+"""Shares of a frame's work that finding and outlining people take; the rest is making the clip."""
 
 
 @dataclass(frozen=True)
@@ -200,7 +200,13 @@ class _Run:
             longest = max((len(run) for run in runs), default=0)
             reason = f"the person is in view for {longest} frames on end, {num_frames} are needed"
             return [self._drop(source, span, None, reason if longest else "nobody is in view", held)]
-        shot = Shot(span[0], held, people)
+        outlined = []
+        for mask in person_masks(tools.segmenter, held, people):
+            self.cancel.raise_if_set()
+            outlined.append(mask)
+            self.meter.work(_OUTLINING)
+        rest -= _OUTLINING * len(held)
+        shot = Shot(span[0], held, people, outlined)
         records = []
         for window in windows:
             self.cancel.raise_if_set()

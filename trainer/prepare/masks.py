@@ -1,15 +1,16 @@
 """Which pixels are the person's: a choice of segmenters, each restricted to the person that was followed."""
 
+from collections.abc import Iterator
 from typing import Protocol
 
 import cv2
 import numpy as np
 
-from animateanywhere.cancel import CancelToken
 from animateanywhere.clip_camera import draw_people
 from animateanywhere.errors import InputError
 from animateanywhere.pose.mediapipe_masks import PersonMasker
 from animateanywhere.pose.sequence import SEEN_CONFIDENCE
+from trainer.prepare.people import ShotPeople
 
 _BONES = ((5, 7), (7, 9), (6, 8), (8, 10), (11, 13), (13, 15), (12, 14), (14, 16), (5, 6), (11, 12), (5, 11), (6, 12))
 _SMALLEST_PART = 0.01
@@ -55,30 +56,24 @@ def create_segmenter(name: str) -> PersonSegmenter:
     raise InputError(f"masks {name!r}: expected mediapipe or grounded-sam")
 
 
-def person_masks(
-    segmenter: PersonSegmenter,
-    frames: list[np.ndarray],
-    joints: np.ndarray,
-    others: np.ndarray,
-    cancel: CancelToken | None = None,
-) -> np.ndarray:
-    """bool [T, H, W]: the person with `joints` [T, 133, 3] in uint8 [H, W, 3] frames, not the `others` [T, P, 133, 3].
+def person_masks(segmenter: PersonSegmenter, frames: list[np.ndarray], people: ShotPeople) -> Iterator[np.ndarray]:
+    """Yield bool [H, W] per uint8 [H, W, 3] frame of a shot: the person the shot is about, and not the others in it.
 
-    Where the segmenter sees nobody, the body is drawn from its joints. Raises Cancelled.
+    Where the segmenter sees nobody, the body is drawn from its joints; where the person is not in view, nothing is.
     """
-    masks = np.zeros((len(frames), *frames[0].shape[:2]), bool)
-    for t, frame in enumerate(frames):
-        if cancel is not None:
-            cancel.raise_if_set()
-        drawn = draw_people([joints[t]], masks.shape[1:])
-        outline = segmenter.outline(np.ascontiguousarray(frame), joints[t])
-        if outline is None:
-            masks[t] = drawn
+    shape = frames[0].shape[:2]
+    for frame, joints, others, present in zip(frames, people.bridged, people.others, people.present, strict=True):
+        if not present:
+            yield np.zeros(shape, bool)
             continue
-        outline = outline & ~(draw_people(others[t], masks.shape[1:]) & ~drawn)
-        own = _parts_on(outline, _skeleton(joints[t], masks.shape[1:]))
-        masks[t] = own if own.any() else drawn
-    return masks
+        drawn = draw_people([joints], shape)
+        outline = segmenter.outline(np.ascontiguousarray(frame), joints)
+        if outline is None:
+            yield drawn
+            continue
+        outline = outline & ~(draw_people(others, shape) & ~drawn)
+        own = _parts_on(outline, _skeleton(joints, shape))
+        yield own if own.any() else drawn
 
 
 def _skeleton(joints: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

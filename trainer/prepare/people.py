@@ -46,7 +46,16 @@ class ShotPeople:
 
     def covered(self, frame: int, shape: tuple[int, int]) -> np.ndarray:
         """bool [H, W]: on and closely around everybody in a frame."""
-        return draw_people([self.bridged[frame], *self.others[frame]], shape)
+        person = [self.bridged[frame]] if self.present[frame] else []
+        return draw_people([*person, *self.others[frame]], shape)
+
+    @cached_property
+    def present(self) -> np.ndarray:
+        """bool [T]: the person is in view, short gaps included."""
+        present = np.zeros(len(self.seen), bool)
+        for run in self.runs():
+            present[run.start : run.stop] = True
+        return present
 
     def runs(self) -> list[range]:
         """Stretches of frames in which the person is in view but for short gaps."""

@@ -26,7 +26,7 @@ class PrepareProgress:
 
     def line(self) -> str:
         """Such as '120/960 frames, 4.1 frames/s, 3 min 25 s left: juggle.mp4'."""
-        speed = f", {self.frames_per_s:.1f} frames/s" if self.frames_per_s else ""
+        speed = f", {self.frames_per_s:.{1 if self.frames_per_s >= 1 else 2}f} frames/s" if self.frames_per_s else ""
         left = "" if self.remaining_s is None else f", {_duration(self.remaining_s)} left"
         return f"{self.done}/{self.total} frames{speed}{left}: {self.doing}"
 

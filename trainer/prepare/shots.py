@@ -26,6 +26,8 @@ _SPIKE = 2.5
 """A cut differs this many times more than the usual step around it."""
 _HUE_BINS, _SATURATION_BINS, _VALUE_BINS = 12, 4, 8
 _LAYOUT = (16, 9)
+_ANOTHER_LIGHT = 40.0
+"""An area that is this much lighter or darker, of 255, shows something else."""
 _LEAST_LINKS, _LINKED_SHARE = 12, 0.30
 _MOST_CORNERS = 120
 
@@ -36,7 +38,7 @@ class _Look:
 
     grey: np.ndarray  # uint8 [h, w]
     colours: np.ndarray  # float32 [bins], sums to 1
-    layout: np.ndarray  # float32 [144], mean 0, length 1: light and dark areas, whatever the exposure
+    layout: np.ndarray  # float32 [144], 0..255: how light each area is
 
 
 def find_cuts(frames: Iterable[np.ndarray], fps: float) -> Iterator[int]:
@@ -83,15 +85,15 @@ def _look(frame: np.ndarray) -> _Look:
     # Neighbouring bins are blurred into each other: a slight change of light moves colours across a border.
     colours = cv2.GaussianBlur(colours.reshape(_HUE_BINS * _SATURATION_BINS, _VALUE_BINS), (3, 1), 0).reshape(-1)
     layout = cv2.resize(grey, _LAYOUT, interpolation=cv2.INTER_AREA).astype(np.float32).reshape(-1)
-    layout -= layout.mean()
-    return _Look(grey, colours / colours.sum(), layout / max(float(np.linalg.norm(layout)), 1e-3))
+    return _Look(grey, colours / colours.sum(), layout)
 
 
 def _difference(a: _Look, b: _Look) -> float:
-    """0 (alike) to 1: the mean of how much of the colours and of the layout is another."""
+    """0 (alike) to 1: the mean of how much of the colours and how many areas are others; exposure does not count."""
     colours = 0.5 * float(np.abs(a.colours - b.colours).sum())
-    layout = 0.5 * (1.0 - float(a.layout @ b.layout)) if a.layout.any() or b.layout.any() else 0.0
-    return 0.5 * colours + 0.5 * min(1.0, 2 * layout)
+    lighter = b.layout - a.layout
+    areas = np.minimum(1, np.abs(lighter - np.median(lighter)) / _ANOTHER_LIGHT)
+    return 0.5 * colours + 0.5 * float(areas.mean())
 
 
 def _same_place(a: np.ndarray, b: np.ndarray) -> bool:

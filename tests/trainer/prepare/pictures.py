@@ -16,13 +16,13 @@ STANDING = {
 def place(seed: int, width: int = 320, height: int = 180) -> np.ndarray:
     """uint8 [H, W, 3]: a textured picture in one seed's colours."""
     draw = np.random.default_rng(seed)
-    base, other = draw.integers(20, 235, 3), draw.integers(20, 235, 3)
+    dark, light = draw.integers(0, 100, 3), draw.integers(130, 255, 3)
     texture = np.zeros((height, width), np.float32)
     for cell in (4, 12, 40):
         rough = draw.random((height // cell + 2, width // cell + 2), np.float32)
         texture += cv2.resize(rough, (width, height), interpolation=cv2.INTER_CUBIC)
-    texture = np.clip(texture / 3, 0, 1)[..., None]
-    return np.clip(base * texture + other * (1 - texture), 0, 255).astype(np.uint8)
+    texture = np.clip((texture - texture.min()) / np.ptp(texture), 0, 1)[..., None]
+    return np.clip(light * texture + dark * (1 - texture), 0, 255).astype(np.uint8)
 
 
 def pan(picture: np.ndarray, num_frames: int, step_px: int, width: int = 320) -> list[np.ndarray]:

@@ -33,8 +33,14 @@ def test_what_other_frames_show_is_found_along_the_backgrounds_motion(step_px):
     assert np.array_equal(found.picture[~masks[0]], frames[0][~masks[0]])
 
 
+def test_a_plain_wall_that_does_not_move_is_filled_too():
+    frames, masks = walked_through([np.full((*SHAPE, 3), 120, np.uint8)] * 10)
+    found = uncover(frames[0], masks[0], frames[1:], masks[1:])
+    assert not found.left.any() and (found.picture == 120).all()
+
+
 def test_what_no_frame_shows_is_left():
-    frames, masks = walked_through(pan(place(7, 500), 6, 0), step=4)
+    frames, masks = walked_through(pan(place(7, 500), 6, 0), step=6)
     found = uncover(frames[0], masks[0], frames[1:], masks[1:])
     assert found.left.any() and found.left.sum() < masks[0].sum()
     assert not (found.left & ~masks[0]).any()
