@@ -94,21 +94,11 @@ def uncover(first: np.ndarray, hole: np.ndarray, donors: list[np.ndarray], cover
     rows, columns = np.nonzero(hole)
     colours, errors = [], []
     for donor, people in zip(donors, covered, strict=True):
-        warp = _homography(_Corners.of(donor, people), anchor)
-        # A plain wall has no corners to match: as long as its rim looks the same it has not moved.
-        worst = _WORST_RIM if warp is not None else _WORST_RIM_UNMOVED
-        laid, free = _laid_over(donor, people, np.eye(3) if warp is None else warp)
-        usable = rim & free
-        if usable.sum() < _LEAST_RIM_SHARE * rim.sum():
-            continue
-        shade = np.median(first[usable].astype(np.float32) - laid[usable], axis=0)
-        error = float(np.abs(first[usable].astype(np.float32) - laid[usable] - shade).mean())
-        if error > worst:
-            continue
-        colour = laid[rows, columns] + shade
-        colour[~free[rows, columns]] = np.nan
-        colours.append(colour)
-        errors.append(error)
+        laid, free, error = _laid_over(first, donor, people, rim, _homography(_Corners.of(donor, people), anchor))
+        if np.isfinite(error):
+            laid[~free] = np.nan
+            colours.append(laid[rows, columns])
+            errors.append(error)
     if not colours:
         return UncoveredFrame(picture, hole, hole.copy())
     best = np.stack(colours)[np.argsort(errors, kind="stable")]  # [K, N, 3]
@@ -166,15 +156,28 @@ def _homography(donor: _Corners, anchor: _Corners) -> np.ndarray | None:
     return warp if 1 / _LARGEST_ZOOM < zoom < _LARGEST_ZOOM else None
 
 
-def _laid_over(donor: np.ndarray, people: np.ndarray, warp: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A donor in the first frame's pixels, float32 [H, W, 3], and where it shows background there, bool [H, W]."""
+def _laid_over(
+    first: np.ndarray, donor: np.ndarray, people: np.ndarray, rim: np.ndarray, warp: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """A donor in the first frame's pixels and light, float32 [H, W, 3]; where it shows background, bool [H, W].
+
+    With it the mean difference in the `rim`, 0..255, infinite if too much of it is hidden or it is too large.
+    """
     height, width = people.shape
+    # A plain wall has no corners to match: as long as its rim looks the same it has not moved.
+    worst, warp = (_WORST_RIM_UNMOVED, np.eye(3)) if warp is None else (_WORST_RIM, warp)
     reach = max(2, round(_PEOPLE_MARGIN * max(height, width)))
     around = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
     free = 1 - cv2.dilate(people.astype(np.uint8), around)
-    laid = cv2.warpPerspective(donor, warp, (width, height), flags=cv2.INTER_LINEAR)
-    seen = cv2.warpPerspective(free, warp, (width, height), flags=cv2.INTER_NEAREST)
-    return laid.astype(np.float32), seen > 0
+    laid = cv2.warpPerspective(donor, warp, (width, height), flags=cv2.INTER_LINEAR).astype(np.float32)
+    free = cv2.warpPerspective(free, warp, (width, height), flags=cv2.INTER_NEAREST) > 0
+    usable = rim & free
+    if usable.sum() < _LEAST_RIM_SHARE * rim.sum():
+        return laid, free, np.inf
+    difference = first[usable] - laid[usable]
+    shade = np.median(difference, axis=0)
+    error = float(np.abs(difference - shade).mean())
+    return laid + shade, free, error if error <= worst else np.inf
 
 
 def _rim_of(hole: np.ndarray) -> np.ndarray:

@@ -7,12 +7,10 @@ import numpy as np
 
 from animateanywhere.cancel import CancelToken
 from animateanywhere.geometry.cameras import CameraPath
-from animateanywhere.pose.detector import PoseDetector
 from animateanywhere.pose.sequence import PoseSequence
 from trainer.prepare.background import Inpainter, donors_for, uncover
 from trainer.prepare.cameras import WindowCamera, unknown_camera, window_from_file, window_from_video
 from trainer.prepare.crop import Crop
-from trainer.prepare.masks import PersonSegmenter
 from trainer.prepare.people import ShotPeople, body_height, hand_mask
 from trainer.prepare.reference import Reference, pick_reference
 from trainer.prepare.settings import PrepareConfig
@@ -25,15 +23,6 @@ _HALO = 0.02
 
 class DroppedError(Exception):
     """This window gives no clip. The message says why, for the report."""
-
-
-@dataclass(frozen=True)
-class Tools:
-    """What is made once for all videos: each holds models."""
-
-    finder: PoseDetector
-    segmenter: PersonSegmenter
-    inpainter: Inpainter
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +98,7 @@ def make_clip(
     shot: Shot,
     window: range,
     config: PrepareConfig,
-    tools: Tools,
+    inpainter: Inpainter,
     given: GivenCameras | None,
     caption: str,
     identity: str,
@@ -134,7 +123,7 @@ def make_clip(
     camera = _camera(shot, window, masks, config, given, crop, cancel)
     video = np.stack([crop.picture(frame) for frame in frames])
     human = np.stack([crop.mask(mask) for mask in masks])
-    background, seen = _background(shot, window, masks, video, human, crop, tools.inpainter)
+    background, seen = _background(shot, window, masks, video, human, crop, inpainter)
     return PreparedClip(
         video=video,
         background=background,

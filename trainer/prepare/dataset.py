@@ -14,11 +14,11 @@ import numpy as np
 from animateanywhere.cancel import CancelToken
 from animateanywhere.errors import Cancelled, InputError
 from animateanywhere.media import limited_size
-from animateanywhere.pose.detector import DETECTION_SIDE_PX, create_detector
-from trainer.prepare.background import create_inpainter
+from animateanywhere.pose.detector import DETECTION_SIDE_PX, PoseDetector, create_detector
+from trainer.prepare.background import Inpainter, create_inpainter
 from trainer.prepare.cameras import given_cameras
-from trainer.prepare.clip import DroppedError, GivenCameras, PreparedClip, Shot, Tools, make_clip
-from trainer.prepare.masks import create_segmenter, person_masks
+from trainer.prepare.clip import DroppedError, GivenCameras, PreparedClip, Shot, make_clip
+from trainer.prepare.masks import PersonSegmenter, create_segmenter, person_masks
 from trainer.prepare.people import find_people, windows_in
 from trainer.prepare.progress import FrameMeter, PrepareProgress
 from trainer.prepare.records import ClipRecord, DatasetFolder, SourceProgress, SourceRecord, write_bytes
@@ -33,6 +33,15 @@ _LARGEST_SHOT_BYTES = 512 * 1024**2
 _LARGEST_ENLARGEMENT = 1.5
 _LOOKING, _OUTLINING = 0.5, 0.2
 """Shares of a frame's work that finding and outlining people take; the rest is making the clip."""
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What is made once for all videos: each holds models."""
+
+    finder: PoseDetector
+    segmenter: PersonSegmenter
+    inpainter: Inpainter
 
 
 @dataclass(frozen=True)
@@ -219,7 +228,14 @@ class _Run:
         identity = self._identity(source, span, ticks)
         try:
             clip = make_clip(
-                shot, window, self.config, self.tools(), given, source.caption, source.content + identity, self.cancel
+                shot,
+                window,
+                self.config,
+                self.tools().inpainter,
+                given,
+                source.caption,
+                source.content + identity,
+                self.cancel,
             )
         except DroppedError as error:
             return self._drop(source, span, ticks, str(error), shot.frames[window.start : window.stop])
