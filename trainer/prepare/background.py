@@ -26,6 +26,10 @@ _LEAST_RIM_SHARE = 0.25
 _DONORS_PER_PIXEL = 5
 _PEOPLE_MARGIN = 0.012
 """Of the longer side: a donor's pixels this close to its people are not used, a mask's rim shows some of them."""
+_TOUCHING = 0.12
+"""Of the longer side: how far from the person something that moves with it is looked for."""
+_ANOTHER_THING, _AGREEING = 36.0, 12.0
+"""Brightness, 0..255: what differs this much from donors that agree this well is not part of the background."""
 _PAINT_RADIUS_PX = 4
 
 
@@ -84,33 +88,53 @@ def uncover(first: np.ndarray, hole: np.ndarray, donors: list[np.ndarray], cover
     """Fill the `hole` bool [H, W] of uint8 [H, W, 3] from other frames of the shot.
 
     `covered`: bool [H, W] per donor, True on people there. A donor counts if one homography lays its background over
-    the first frame's, which is checked in the rim around the hole; a pixel becomes the median of its best donors.
+    the first frame's, which is checked in the rim around the hole; a pixel becomes the median of its best donors. What
+    touches the hole and is not there in the donors, such as a ball at the person's foot, is cleared with it.
     """
-    picture = first.copy()
+    picture, hole = first.copy(), hole.copy()
     if not hole.any():
         return UncoveredFrame(picture, hole, hole.copy())
-    anchor = _Corners.of(first, hole)
-    rim = _rim_of(hole)
-    rows, columns = np.nonzero(hole)
+    anchor, rim, near = _Corners.of(first, hole), _grown(hole, _RIM) & ~hole, _grown(hole, _TOUCHING)
     colours, errors = [], []
     for donor, people in zip(donors, covered, strict=True):
         laid, free, error = _laid_over(first, donor, people, rim, _homography(_Corners.of(donor, people), anchor))
         if np.isfinite(error):
             laid[~free] = np.nan
-            colours.append(laid[rows, columns])
+            colours.append(laid[near])
             errors.append(error)
     if not colours:
         return UncoveredFrame(picture, hole, hole.copy())
-    best = np.stack(colours)[np.argsort(errors, kind="stable")]  # [K, N, 3]
-    known = np.isfinite(best[..., 0])
-    best[known.cumsum(0) > _DONORS_PER_PIXEL] = np.nan
-    any_known = known.any(0)
-    picture[rows[any_known], columns[any_known]] = np.clip(
-        np.rint(np.nanmedian(best[:, any_known], axis=0)), 0, 255
-    ).astype(np.uint8)
-    left = np.zeros_like(hole)
-    left[rows[~any_known], columns[~any_known]] = True
+    best = np.stack(colours)[np.argsort(errors, kind="stable")]  # [K, N, 3], N pixels near the hole
+    best[np.isfinite(best[..., 0]).cumsum(0) > _DONORS_PER_PIXEL] = np.nan
+    known = np.isfinite(best[..., 0]).any(0)
+    behind, sure = _median_of(best, known)
+    different = np.zeros_like(hole)
+    different[near] = sure & (np.abs(behind - first[near]).max(-1) > _ANOTHER_THING)
+    hole |= _grown(_touching(different, hole), _PEOPLE_MARGIN) & near
+    fill, left = np.zeros_like(hole), hole.copy()
+    fill[near] = known
+    fill &= hole
+    left &= ~fill
+    picture[fill] = np.clip(np.rint(behind[fill[near]]), 0, 255).astype(np.uint8)
     return UncoveredFrame(picture, hole, left)
+
+
+def _median_of(best: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """float32 [N, 3]: the median of donors [K, N, 3], 0 where none is `known`; and where at least three agree [N]."""
+    behind, sure = np.zeros(best.shape[1:], np.float32), np.zeros(len(known), bool)
+    behind[known] = np.nanmedian(best[:, known], axis=0)
+    enough = np.isfinite(best[..., 0]).sum(0) >= 3
+    apart = np.nanmedian(np.abs(best[:, enough] - behind[enough]).max(-1), axis=0)
+    sure[enough] = apart < _AGREEING
+    return behind, sure
+
+
+def _touching(different: np.ndarray, hole: np.ndarray) -> np.ndarray:
+    """The solid parts of `different`, bool [H, W], that begin at the hole."""
+    solid = cv2.morphologyEx((different & ~hole).astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    _, labels = cv2.connectedComponents(solid, connectivity=8)
+    touched = np.unique(labels[cv2.dilate(hole.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0])
+    return np.isin(labels, touched[touched > 0])
 
 
 def donors_for(first: int, num_frames: int) -> list[int]:
@@ -166,9 +190,7 @@ def _laid_over(
     height, width = people.shape
     # A plain wall has no corners to match: as long as its rim looks the same it has not moved.
     worst, warp = (_WORST_RIM_UNMOVED, np.eye(3)) if warp is None else (_WORST_RIM, warp)
-    reach = max(2, round(_PEOPLE_MARGIN * max(height, width)))
-    around = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
-    free = 1 - cv2.dilate(people.astype(np.uint8), around)
+    free = (~_grown(people, _PEOPLE_MARGIN)).astype(np.uint8)
     laid = cv2.warpPerspective(donor, warp, (width, height), flags=cv2.INTER_LINEAR).astype(np.float32)
     free = cv2.warpPerspective(free, warp, (width, height), flags=cv2.INTER_NEAREST) > 0
     usable = rim & free
@@ -180,7 +202,8 @@ def _laid_over(
     return laid + shade, free, error if error <= worst else np.inf
 
 
-def _rim_of(hole: np.ndarray) -> np.ndarray:
-    reach = max(3, round(_RIM * max(hole.shape)))
+def _grown(area: np.ndarray, share: float) -> np.ndarray:
+    """bool [H, W]: an area and its surroundings up to `share` of the longer side."""
+    reach = max(2, round(share * max(area.shape)))
     around = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
-    return (cv2.dilate(hole.astype(np.uint8), around) > 0) & ~hole
+    return cv2.dilate(area.astype(np.uint8), around) > 0

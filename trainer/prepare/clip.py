@@ -7,6 +7,7 @@ import numpy as np
 
 from animateanywhere.cancel import CancelToken
 from animateanywhere.geometry.cameras import CameraPath
+from animateanywhere.media import limited_size, resized
 from animateanywhere.pose.sequence import PoseSequence
 from trainer.prepare.background import Inpainter, donors_for, uncover
 from trainer.prepare.cameras import WindowCamera, unknown_camera, window_from_file, window_from_video
@@ -17,6 +18,8 @@ from trainer.prepare.settings import PrepareConfig
 
 _LEAST_SEEN = 0.9
 """Share of a clip's frames in which the person's body must be in the clip's part of the picture."""
+_BACKGROUND_SIDE_PX = 512
+"""Longer side of the pictures the background is cleared in, or the clip's own where that is larger."""
 _HALO = 0.02
 """Of the body's height: the person's soft outline and contact shadow, cleared from the background with it."""
 
@@ -187,14 +190,20 @@ def _background(
     inpainter: Inpainter,
 ) -> tuple[np.ndarray, float]:
     """The clip's first frame without the person, uint8 [H, W, 3], and which share of it was seen elsewhere."""
-    first, shape = shot.frames[window.start], masks.shape[1:]
-    reach = max(3, round(_HALO * body_height(shot.people.bridged[window.start][None])))
+    first, shape = window.start, masks.shape[1:]
+    reach = max(3, round(_HALO * body_height(shot.people.bridged[first][None])))
     around = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
     hole = cv2.dilate(masks[0].astype(np.uint8), around) > 0
-    donors = donors_for(window.start, len(shot.frames))
+    donors = donors_for(first, len(shot.frames))
     covered = [shot.people.covered(frame, shape) | shot.masks[frame] for frame in donors]
-    uncovered = uncover(first, hole, [shot.frames[frame] for frame in donors], covered)
-    seen = 1 - uncovered.left.sum() / max(1, hole.sum())
+    size = limited_size(*crop.source, max(_BACKGROUND_SIDE_PX, *crop.scaled))
+    uncovered = uncover(
+        resized(shot.frames[first], size),
+        _scaled(hole, size),
+        [resized(shot.frames[frame], size) for frame in donors],
+        [_scaled(people, size) for people in covered],
+    )
+    seen = 1 - uncovered.left.sum() / max(1, uncovered.hole.sum())
     picture = crop.picture(uncovered.picture)
     left = cv2.dilate(crop.mask(uncovered.left).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     if left.any():
@@ -205,3 +214,8 @@ def _background(
     kept = ~crop.mask(uncovered.hole) & ~left & ~human[0]
     picture = np.where(kept[..., None], video[0], picture)
     return np.ascontiguousarray(picture), float(seen)
+
+
+def _scaled(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """bool [h, w] to `size` (W, H): pixels covered in any part."""
+    return cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0

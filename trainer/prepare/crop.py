@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from animateanywhere.geometry.cameras import CameraPath
-from animateanywhere.media import cover_crop
+from animateanywhere.media import resized
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,12 @@ class Crop:
         return tuple((s - t) // 2 for s, t in zip(self.scaled, self.target, strict=True))
 
     def picture(self, frame: np.ndarray) -> np.ndarray:
-        """uint8 [h, w, 3] -> uint8 [H, W, 3]."""
-        return cover_crop(frame, self.target)
+        """uint8 [h, w, 3], of the source's size or the same picture at another scale -> uint8 [H, W, 3]."""
+        (left, top), (width, height) = self.corner, self.target
+        return np.ascontiguousarray(resized(frame, self.scaled)[top : top + height, left : left + width])
 
     def mask(self, mask: np.ndarray) -> np.ndarray:
-        """bool [h, w] -> bool [H, W]: pixels at least half covered."""
+        """bool [h, w], at any scale -> bool [H, W]: pixels at least half covered."""
         (left, top), (width, height) = self.corner, self.target
         area = cv2.resize(mask.astype(np.float32), self.scaled, interpolation=cv2.INTER_AREA)
         return area[top : top + height, left : left + width] >= 0.5

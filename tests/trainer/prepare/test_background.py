@@ -33,6 +33,16 @@ def test_what_other_frames_show_is_found_along_the_backgrounds_motion(step_px):
     assert np.array_equal(found.picture[~masks[0]], frames[0][~masks[0]])
 
 
+def test_a_thing_at_the_persons_foot_is_cleared_with_it_and_one_further_off_stays():
+    truth = pan(place(7, 500), 10, 0)
+    frames, masks = walked_through(truth)
+    frames[0][140:160, 60:90] = (250, 250, 250)
+    frames[0][20:40, 280:300] = (250, 250, 250)
+    found = uncover(frames[0], masks[0], frames[1:], masks[1:])
+    assert np.abs(found.picture[142:158, 72:88].astype(int) - truth[0][142:158, 72:88]).mean() < 3
+    assert (found.picture[22:38, 282:298] == 250).all()
+
+
 def test_a_plain_wall_that_does_not_move_is_filled_too():
     frames, masks = walked_through([np.full((*SHAPE, 3), 120, np.uint8)] * 10)
     found = uncover(frames[0], masks[0], frames[1:], masks[1:])
