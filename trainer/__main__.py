@@ -1,15 +1,19 @@
-"""`python -m trainer train|evaluate|synthesize`: training from the command line."""
+"""`python -m trainer train|evaluate|prepare|synthesize`: training from the command line."""
 
 import argparse
+import dataclasses
 import logging
 import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
 
+from animateanywhere.__main__ import add_config_options
+from animateanywhere.cancel import CancelToken
 from animateanywhere.errors import Cancelled, InputError
 from animateanywhere.memory import keep_freed_memory
 from trainer.config import DataConfig, TrainConfig
+from trainer.prepare.settings import PrepareConfig
 from trainer.presets import PRESETS, get_preset
 from trainer.run_folder import RunFolder
 
@@ -31,6 +35,10 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--prompted", action="store_true", help="give the clip's caption as the prompt")
     evaluate.add_argument("--output", type=Path, required=True, help="report json to write")
     evaluate.add_argument("--sheet", type=Path, help="contact sheet png to write")
+    prepare = commands.add_parser("prepare", help="turn real videos of people into training clips")
+    prepare.add_argument("videos", type=Path, metavar="CLIPS_DIR", help="folder with videos, in folders or not")
+    prepare.add_argument("--output", type=Path, required=True, help="dataset folder; run again to go on with it")
+    add_config_options(prepare, PrepareConfig)
     synthesize = commands.add_parser("synthesize", help="render stage-world clips as mp4 and labels")
     synthesize.add_argument("--num-clips", type=int, default=8, help="how many clips")
     synthesize.add_argument("--seed", type=int, default=0, help="index of the first clip within the split")
@@ -70,6 +78,24 @@ def synthesize(args: argparse.Namespace) -> None:
     write_clips(data, args.split, args.output)
 
 
+def prepare(args: argparse.Namespace) -> None:
+    from trainer.prepare.dataset import prepare_dataset
+    from trainer.prepare.progress import ProgressLine
+
+    config = PrepareConfig(**{f.name: getattr(args, f.name) for f in dataclasses.fields(PrepareConfig)})
+    cancel, line = CancelToken(), ProgressLine()
+    before = {n: signal.signal(n, lambda *_: cancel.cancel()) for n in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        made = prepare_dataset(args.videos, args.output, config, on_progress=line, cancel=cancel)
+    finally:
+        line.end()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    dropped, unused = len(made.clips) - made.num_kept, sum(not source.used for source in made.sources)
+    print(f"{made.folder}  {made.num_kept} clips kept, {dropped} stretches dropped, {unused} videos not used")
+    print(f"{made.folder / 'report.html'}  look at it before training")
+
+
 def evaluate(args: argparse.Namespace) -> None:
     from trainer.evaluate import evaluate as score
 
@@ -80,7 +106,7 @@ def evaluate(args: argparse.Namespace) -> None:
     print(f"  above frozen in {report.share_above_frozen:.0%} of clips; {report.seconds_per_clip:.1f} s per video")
 
 
-COMMANDS = {"train": train, "evaluate": evaluate, "synthesize": synthesize}
+COMMANDS = {"train": train, "evaluate": evaluate, "prepare": prepare, "synthesize": synthesize}
 
 
 def main(argv: list[str] | None = None) -> int:
