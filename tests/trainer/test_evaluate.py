@@ -1,4 +1,4 @@
-"""Scores by hand, and the evaluation on the tiny model."""
+"""The evaluation of the tiny model from the command line."""
 
 import json
 
@@ -8,31 +8,6 @@ from PIL import Image
 
 from tests.tiny import make_tiny_model
 from trainer.__main__ import main
-from trainer.metrics import psnr
-
-
-def test_psnr_by_hand():
-    truth = np.zeros((2, 4, 4, 3), np.uint8)
-    clip = truth.copy()
-    clip[0] = 255  # 0 dB in one frame, equal (100 dB) in the other
-    assert psnr(clip, truth) == pytest.approx(50.0)
-
-
-def test_psnr_inside_a_mask_sees_only_the_mask():
-    truth, clip = np.zeros((1, 4, 4, 3), np.uint8), np.zeros((1, 4, 4, 3), np.uint8)
-    clip[:, :2] = 51  # a fifth of the range: 10 log10(25) dB
-    mask = np.zeros((1, 4, 4), bool)
-    mask[:, :2] = True
-    assert psnr(clip, truth, mask) == pytest.approx(10 * np.log10(25))
-    assert psnr(clip, truth, ~mask) == 100.0
-
-
-@pytest.mark.parametrize("noise", [5, 20])
-def test_more_noise_scores_lower(noise):
-    random = np.random.default_rng(0)
-    truth = random.integers(50, 200, (2, 16, 16, 3), dtype=np.uint8)
-    noisy = (truth + random.integers(-noise, noise + 1, truth.shape)).astype(np.uint8)
-    assert psnr(noisy, truth) == pytest.approx(10 * np.log10(255**2 / ((noise * (noise + 1)) / 3)), abs=0.3)
 
 
 def test_evaluate_reports_model_and_frozen_background(tmp_path, capsys):
@@ -44,7 +19,46 @@ def test_evaluate_reports_model_and_frozen_background(tmp_path, capsys):
     assert report["mean"]["frozen"] == pytest.approx(np.mean([c["frozen"] for c in report["clips"]]), abs=1e-2)
     assert report["mean"]["frozen_in_background"] > report["mean"]["frozen_in_person"]
     assert Image.open(tmp_path / "s.png").width == 64 * 6 * 2
-    assert "above frozen" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "above frozen" in printed and "tiny on 2 test clips" in printed
+    rows = {row["name"]: row for row in report["metrics"]}
+    assert rows["psnr"]["model"] == pytest.approx(report["mean"]["model"], abs=1e-2)
+    assert rows["psnr_in_person"]["frozen"] == pytest.approx(report["mean"]["frozen_in_person"], abs=1e-2)
+    assert rows["ssim"]["model"] < rows["ssim"]["frozen"] <= 1  # random weights make noise
+    assert rows["frechet_patch_distance"]["model"] > rows["frechet_patch_distance"]["frozen"] > 0
+    assert report["clips"][1]["metrics"]["ssim"].keys() == {"model", "frozen"}
+    assert "camera_turn_error" not in rows and "fvd" not in rows and "ssim_in_background" in printed
+
+
+def test_evaluate_measures_what_is_asked_for(tmp_path, capsys):
+    model = make_tiny_model(tmp_path / "model")
+    words = f"evaluate --model {model} --num-clips 1 --output {tmp_path}/r.json --metrics camera_turn_error,psnr"
+    assert main(words.split()) == 0
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert [row["name"] for row in report["metrics"]] == ["camera_turn_error", "psnr"]
+    # 64x32 pixels of noise show no camera: null, not a made-up number, and the table says so
+    assert report["clips"][0]["metrics"]["camera_turn_error"]["model"] is None
+    assert report["metrics"][0]["model"] is None and report["metrics"][0]["num_clips"] == 0
+    assert "cannot tell" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "flags, said",
+    [
+        ("--metrics sharpness", "metric 'sharpness': expected 'all' or names of psnr"),
+        ("--metrics fid", "add --weights inception=FILE"),
+        ("--weights i3d=nowhere.pt", "weights nowhere.pt are missing"),
+    ],
+)
+def test_evaluate_finds_wrong_metrics_and_weights_first(tmp_path, capsys, flags, said):
+    assert main(f"evaluate --model none --output {tmp_path}/r.json {flags}".split()) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_weights_without_a_name_are_refused(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(f"evaluate --output {tmp_path}/r.json --weights i3d.pt".split())
+    assert "expected NAME=FILE" in capsys.readouterr().err
 
 
 def test_evaluate_finds_a_missing_folder_first(tmp_path, capsys):
