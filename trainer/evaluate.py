@@ -9,6 +9,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 
 from animateanywhere.conditioning import ConditionInputs
 from animateanywhere.errors import InputError
@@ -73,7 +74,8 @@ def evaluate(
     for path in (output, sheet):
         if path is not None and not path.resolve().parent.is_dir():
             raise InputError(f"folder {path.resolve().parent} is missing: make it or choose another place")
-    board = Scoreboard(choose_metrics(metrics, weights or {}), load_networks(weights or {}))
+    rows_of_table = choose_metrics(metrics, weights or {})
+    board = Scoreboard(rows_of_table, load_networks(weights or {}, "cuda" if torch.cuda.is_available() else "cpu"))
     pipeline = load_pipeline(model)
     scores, rows, started = [], [], time.monotonic()
     for seed in split_seeds(split, 0, num_clips):

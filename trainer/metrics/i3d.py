@@ -14,7 +14,7 @@ from trainer.metrics.lpips import signed
 
 _SIDE_PX = 224
 LEAST_FRAMES = 10
-"""Fewer leave nothing for the last pooling."""
+"""Shorter clips are not scored: FVD's own code asks for as many, and below 9 nothing is left for the last pooling."""
 _HUMANVID_FRAMES = 24
 _MIXED = {
     "Mixed_3b": (192, 64, 96, 128, 16, 32, 32),
