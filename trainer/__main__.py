@@ -39,12 +39,33 @@ def build_parser() -> argparse.ArgumentParser:
     prepare.add_argument("videos", type=Path, metavar="CLIPS_DIR", help="folder with videos, in folders or not")
     prepare.add_argument("--output", type=Path, required=True, help="dataset folder; run again to go on with it")
     add_config_options(prepare, PrepareConfig)
+    evaluate.add_argument(
+        "--metrics",
+        metavar="NAME,...|all",
+        help="what to measure (default: all that is quick; all: whatever can be; a wrong name lists them)",
+    )
+    evaluate.add_argument(
+        "--weights",
+        nargs="+",
+        default=[],
+        type=_named_file,
+        metavar="NAME=FILE",
+        help="networks for lpips, fid, fvd: FILE is a path or OWNER/REPO:FILE on the Hub, holding tensors only; "
+        "NAME is vgg16, lpips_vgg, alexnet, lpips_alex, inception or i3d",
+    )
     synthesize = commands.add_parser("synthesize", help="render stage-world clips as mp4 and labels")
     synthesize.add_argument("--num-clips", type=int, default=8, help="how many clips")
     synthesize.add_argument("--seed", type=int, default=0, help="index of the first clip within the split")
     synthesize.add_argument("--split", choices=("train", "val", "test"), default="train", help="which disjoint seeds")
     synthesize.add_argument("--output", type=Path, required=True, help="folder for the clips")
     return parser
+
+
+def _named_file(text: str) -> tuple[str, str]:
+    name, equals, source = text.partition("=")
+    if not equals or not name or not source:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected NAME=FILE")
+    return name, source
 
 
 def read_config(args: argparse.Namespace, folder: RunFolder) -> TrainConfig:
@@ -98,8 +119,13 @@ def prepare(args: argparse.Namespace) -> None:
 
 def evaluate(args: argparse.Namespace) -> None:
     from trainer.evaluate import evaluate as score
+    from trainer.evaluate import metrics_table
 
-    report = score(args.model, args.split, args.num_clips, args.output, args.seeds, args.prompted, args.sheet)
+    report = score(
+        args.model, args.split, args.num_clips, args.output, args.seeds, args.prompted, args.sheet,
+        metrics=args.metrics, weights=dict(args.weights),
+    )  # fmt: skip
+    print(metrics_table(report))
     print(f"{report.model} on {report.num_clips} {report.split} clips, PSNR in dB:")
     for name, value in report.mean.items():
         print(f"  {name:<22} {value:.2f}")
