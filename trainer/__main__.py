@@ -26,6 +26,7 @@ def build_parser() -> argparse.ArgumentParser:
     source.add_argument("--preset", default=None, help=f"one of: {', '.join(PRESETS)}")
     source.add_argument("--config", type=Path, help="json file of a TrainConfig, such as a run's train_config.json")
     train.add_argument("--output", type=Path, required=True, help="run folder, for example runs/my-mini")
+    train.add_argument("--dataset", type=Path, help="train on this folder made by prepare, not on stage world")
     train.add_argument("--resume", action="store_true", help="go on from the run folder's last checkpoint")
     evaluate = commands.add_parser("evaluate", help="score a model on stage-world clips it never saw")
     evaluate.add_argument("--model", default="mini", help="'mini', a model folder, or a Hub id")
@@ -85,6 +86,8 @@ def train(args: argparse.Namespace) -> None:
     folder = RunFolder(args.output)
     folder.create(args.resume)
     config = read_config(args, folder)
+    if args.dataset is not None:
+        config = replace(config, data=replace(config.data, dataset=str(args.dataset)))
     handlers = [logging.StreamHandler(), logging.FileHandler(folder.log)]
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", handlers=handlers)
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from animateanywhere.config import EpipolarConfig, ModelConfig, dataclass_from_json
@@ -11,8 +12,10 @@ from animateanywhere.errors import InputError
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Which clips of stage world a run trains on."""
+    """Which clips a run trains on: stage world's, or a dataset made from videos."""
 
+    dataset: str = ""
+    """Folder written by `python -m trainer prepare`: its clips in place of stage world's. About a fifth is held out."""
     num_clips: int = 600
     """Stage-world clips to render (seeds of the training split)."""
     first_clip: int = 0
@@ -26,7 +29,9 @@ class DataConfig:
 
     def describe(self) -> str:
         """What a model trained on it says."""
-        return f"{self.num_clips} more stage-world clips"
+        return (
+            f"the videos of {Path(self.dataset).name}" if self.dataset else f"{self.num_clips} more stage-world clips"
+        )
 
     def __post_init__(self):
         if self.num_clips < 1 or self.num_val_clips < 0 or not 0.0 <= self.portrait_share <= 1.0:

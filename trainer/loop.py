@@ -34,6 +34,7 @@ from trainer.dataset import (
 from trainer.events import CheckpointSaved, EventWriter, PhaseStarted, RunFinished, StepDone, ValidationDone
 from trainer.objectives import autoencoding_loss, denoising_loss, gradient_norms, start_with_colour
 from trainer.optimizers import StageOptimizer, WeightAverage
+from trainer.prepare.reading import prepared_clips
 from trainer.run_folder import RunFolder
 from trainer.stage_world.captions import CAPTION_WORDS
 from trainer.stages import Stage, get_stage
@@ -109,6 +110,8 @@ class Trainer:
 
     def _find_clips(self, split: str) -> list[Path]:
         data = self.config.data
+        if data.dataset:
+            return prepared_clips(Path(data.dataset), split)
         if split == "val":
             data = replace(data, num_clips=data.num_val_clips, first_clip=0) if data.num_val_clips else None
         if data is None:
