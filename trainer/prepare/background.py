@@ -12,7 +12,7 @@ from animateanywhere.media import limited_size, resized
 
 _MATCH_SIDE_PX = 512
 """Longer side of the pictures in which corners are matched."""
-_MOST_DONORS = 14
+_MOST_DONORS = 20
 _LEAST_INLIERS, _LEAST_INLIER_SHARE = 14, 0.3
 _MATCH_RATIO, _MATCH_PX = 0.78, 2.5
 _LARGEST_ZOOM = 2.0
@@ -24,7 +24,7 @@ _WORST_RIM_UNMOVED = 5.0
 """The same, where no corners could be matched and the donor is taken as it is."""
 _LEAST_RIM_SHARE = 0.25
 _DONORS_PER_PIXEL = 5
-_PEOPLE_MARGIN = 0.012
+_PEOPLE_MARGIN = 0.02
 """Of the longer side: a donor's pixels this close to its people are not used, a mask's rim shows some of them."""
 _TOUCHING = 0.12
 """Of the longer side: how far from the person something that moves with it is looked for."""

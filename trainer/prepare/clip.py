@@ -199,7 +199,7 @@ def _background(
     around = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
     hole = cv2.dilate(masks[0].astype(np.uint8), around) > 0
     donors = donors_for(first, len(shot.frames))
-    covered = [shot.people.covered(frame, shape) | shot.masks[frame] for frame in donors]
+    covered = [shot.people.others_covered(frame, shape) | shot.masks[frame] for frame in donors]
     size = limited_size(*crop.source, max(_BACKGROUND_SIDE_PX, *crop.scaled))
     uncovered = uncover(
         resized(shot.frames[first], size),
