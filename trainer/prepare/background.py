@@ -24,7 +24,7 @@ _WORST_RIM_UNMOVED = 5.0
 """The same, where no corners could be matched and the donor is taken as it is."""
 _LEAST_RIM_SHARE = 0.25
 _DONORS_PER_PIXEL = 5
-_PEOPLE_MARGIN = 0.02
+_PEOPLE_MARGIN = 0.012
 """Of the longer side: a donor's pixels this close to its people are not used, a mask's rim shows some of them."""
 _TOUCHING = 0.12
 """Of the longer side: how far from the person something that moves with it is looked for."""

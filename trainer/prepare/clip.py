@@ -20,7 +20,7 @@ _LEAST_SEEN = 0.9
 """Share of a clip's frames in which the person's body must be in the clip's part of the picture."""
 _BACKGROUND_SIDE_PX = 512
 """Longer side of the pictures the background is cleared in, or the clip's own where that is larger."""
-_HALO = 0.02
+_HALO = 0.035
 """Of the body's height: the person's soft outline and contact shadow, cleared from the background with it."""
 
 
