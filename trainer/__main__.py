@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import logging
+import os
 import signal
 import sys
 from dataclasses import replace
@@ -103,6 +104,8 @@ def synthesize(args: argparse.Namespace) -> None:
 
 
 def prepare(args: argparse.Namespace) -> None:
+    # Read when numpy is first imported: cameras are fitted with small matrices, whose threads wait longer than they work.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from trainer.prepare.dataset import prepare_dataset
     from trainer.prepare.progress import ProgressLine
 

@@ -12,7 +12,7 @@ from animateanywhere.media import limited_size, resized
 
 _MATCH_SIDE_PX = 512
 """Longer side of the pictures in which corners are matched."""
-_MOST_DONORS = 14
+_MOST_DONORS = 20
 _LEAST_INLIERS, _LEAST_INLIER_SHARE = 14, 0.3
 _MATCH_RATIO, _MATCH_PX = 0.78, 2.5
 _LARGEST_ZOOM = 2.0

@@ -20,7 +20,7 @@ _LEAST_SEEN = 0.9
 """Share of a clip's frames in which the person's body must be in the clip's part of the picture."""
 _BACKGROUND_SIDE_PX = 512
 """Longer side of the pictures the background is cleared in, or the clip's own where that is larger."""
-_HALO = 0.02
+_HALO = 0.035
 """Of the body's height: the person's soft outline and contact shadow, cleared from the background with it."""
 
 
@@ -114,15 +114,12 @@ def make_clip(
     frames = shot.frames[window.start : window.stop]
     height, width = frames[0].shape[:2]
     crop = Crop((width, height), config.clip_size(width, height))
-    joints = shot.people.bridged[window.start : window.stop]
-    placed = crop.joints(joints)
+    placed = crop.joints(shot.people.bridged[window.start : window.stop])
     _check_person(placed, crop.target, config)
     reference = pick_reference(shot.frames, shot.people, window, crop.target, identity)
     if reference is None:
         raise DroppedError("the person cannot be cut out of any frame for the reference picture")
-    masks = np.stack(shot.masks[window.start : window.stop])
-    hands = np.stack([_hands(row, mask) for row, mask in zip(joints, masks, strict=True)])
-    masks |= hands
+    masks, hands = _masks(shot, window)
     camera = _camera(shot, window, masks, config, given, crop, cancel)
     video = np.stack([crop.picture(frame) for frame in frames])
     human = np.stack([crop.mask(mask) for mask in masks])
@@ -151,6 +148,13 @@ def _check_person(joints: np.ndarray, size: tuple[int, int], config: PrepareConf
         raise DroppedError(
             f"the person is small: {share:.0%} of the picture's height, at least {config.smallest_person:.0%} are wanted"
         )
+
+
+def _masks(shot: Shot, window: range) -> tuple[np.ndarray, np.ndarray]:
+    """bool [T, h, w] each: the person with the hands, and the hands."""
+    masks = np.stack([shot.masks[frame] for frame in window])
+    hands = np.stack([_hands(shot.people.bridged[frame], mask) for frame, mask in zip(window, masks, strict=True)])
+    return masks | hands, hands
 
 
 def _hands(joints: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -195,7 +199,7 @@ def _background(
     around = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
     hole = cv2.dilate(masks[0].astype(np.uint8), around) > 0
     donors = donors_for(first, len(shot.frames))
-    covered = [shot.people.covered(frame, shape) | shot.masks[frame] for frame in donors]
+    covered = [shot.people.others_covered(frame, shape) | shot.masks[frame] for frame in donors]
     size = limited_size(*crop.source, max(_BACKGROUND_SIDE_PX, *crop.scaled))
     uncovered = uncover(
         resized(shot.frames[first], size),

@@ -49,6 +49,10 @@ class ShotPeople:
         person = [self.bridged[frame]] if self.present[frame] else []
         return draw_people([*person, *self.others[frame]], shape)
 
+    def others_covered(self, frame: int, shape: tuple[int, int]) -> np.ndarray:
+        """bool [H, W]: on and closely around everybody but the person in a frame."""
+        return draw_people(self.others[frame], shape)
+
     @cached_property
     def present(self) -> np.ndarray:
         """bool [T]: the person is in view, short gaps included."""
