@@ -7,8 +7,6 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from trainer.metrics.motion import dense_flow
-
 _PATCH, _PATCH_STEP = 6, 8
 """Pixels. Patches of 6 hold edges and grain; a step of 8 keeps a few hundred of each picture."""
 _CELLS = (3, 3)
@@ -81,16 +79,15 @@ def patch_features(clip: np.ndarray) -> np.ndarray:
     return chosen.reshape(-1, 3 * _PATCH**2) / 255.0
 
 
-def flow_features(clip: np.ndarray) -> np.ndarray:
+def flow_features(flow: np.ndarray) -> np.ndarray:
     """float64 [T-2, 36]: how the picture moves in two steps that follow each other, in percent of the longer side.
 
-    uint8 `[T, H, W, 3]`. Dense optical flow averaged in 3x3 cells. It knows of speeds, directions and jerks; not of
+    Dense optical flow [T-1, H, W, 2] in pixels, averaged in 3x3 cells. It knows of speeds, directions and jerks; not of
     what moves or how it looks. Empty for clips of fewer than three frames.
     """
-    if len(clip) < 3:
-        return np.empty((0, 4 * _CELLS[0] * _CELLS[1]))
-    flow = dense_flow(clip) * (100 / max(clip.shape[1:3]))
     rows, columns = _CELLS
+    if len(flow) < 2:
+        return np.empty((0, 4 * rows * columns))
     cells = np.stack([cv2.resize(step, (columns, rows), interpolation=cv2.INTER_AREA) for step in flow])
-    steps = cells.reshape(len(flow), -1).astype(np.float64)
+    steps = cells.reshape(len(flow), -1).astype(np.float64) * (100 / max(flow.shape[1:3]))
     return np.concatenate([steps[:-1], steps[1:]], 1)

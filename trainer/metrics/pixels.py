@@ -32,30 +32,24 @@ def ssim(clip: np.ndarray, truth: np.ndarray, mask: np.ndarray | None = None) ->
     """Structural similarity, -1..1 and 1 for equal clips: the mean of `ssim_map` over pixels, then over frames.
 
     uint8 `[T, H, W, 3]`. `mask` bool `[T, H, W]`: windows whose middle lies in it; they reach 5 pixels beyond it. NaN
-    where there is no such window. Raises ValueError as `psnr`.
+    where it is empty. Raises ValueError as `psnr`.
     """
     check_same_shape(clip, truth, mask)
     return mean_inside(ssim_map(clip, truth), mask)
 
 
 def ssim_map(clip: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """float64 `[T, H, W]`, -1..1: similarity of the windows around each pixel; NaN where a window leaves the picture.
+    """float64 `[T, H, W]`, -1..1: similarity of the windows around each pixel, in the mean of red, green and blue.
 
-    Gaussian windows of 11 pixels and sigma 1.5, K1 = 0.01, K2 = 0.03, mean over red, green and blue.
-    Source: Wang, Bovik, Sheikh and Simoncelli 2004, equation 13.
+    Gaussian windows of 11 pixels and sigma 1.5, K1 = 0.01, K2 = 0.03; pictures are mirrored beyond their edges, as
+    torchmetrics does. Source: Wang, Bovik, Sheikh and Simoncelli 2004, equation 13.
     """
-    similarity = np.full(clip.shape[:3], np.nan)
-    reach = _WINDOW // 2
-    if min(clip.shape[1:3]) < _WINDOW:
-        return similarity
-    for t in range(len(clip)):
-        similarity[t, reach:-reach, reach:-reach] = _similarity(clip[t], truth[t])[reach:-reach, reach:-reach]
-    return similarity
+    return np.stack([_similarity(picture, true) for picture, true in zip(clip, truth, strict=True)])
 
 
 def _similarity(picture: np.ndarray, truth: np.ndarray) -> np.ndarray:
     def around(values):
-        return cv2.GaussianBlur(values, (_WINDOW, _WINDOW), _SIGMA)
+        return cv2.GaussianBlur(values, (_WINDOW, _WINDOW), _SIGMA, borderType=cv2.BORDER_REFLECT_101)
 
     a, b = picture.astype(np.float64), truth.astype(np.float64)
     mean_a, mean_b = around(a), around(b)
@@ -101,8 +95,8 @@ def grey_of(clip: np.ndarray) -> np.ndarray:
 
 
 def mean_inside(values: np.ndarray, mask: np.ndarray | None) -> float:
-    """Mean of `[T, H, W]` over the pixels of each frame that lie in the mask and are not NaN, then over frames."""
-    told = np.isfinite(values) if mask is None else np.isfinite(values) & mask
+    """Mean of `[T, H, W]` over each frame's pixels in the mask, then over frames that have any; NaN if none has."""
+    told = np.ones(values.shape, bool) if mask is None else mask
     frames = told.any((1, 2))
     if not frames.any():
         return float("nan")

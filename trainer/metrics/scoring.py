@@ -47,15 +47,16 @@ class Scoreboard:
     def add(self, truth: Truth, model: np.ndarray, frozen: np.ndarray) -> dict[str, Scores]:
         """Measure one clip, uint8 `[T, H, W, 3]`; its own numbers by name. Raises ValueError on other shapes."""
         self._clips += 1
-        beside = {"model": Comparison(model, truth), "frozen": Comparison(frozen, truth)}
+        clips = (("model", model), ("frozen", frozen), ("truth", truth.video))
+        beside = {who: Comparison(clip, truth) for who, clip in clips}
         found = {}
         for row in self._rows:
             if isinstance(row, Metric):
                 found[row.name] = Scores(*(row.measure(beside[who], self._networks) for who in ("model", "frozen")))
                 self._scores[row.name].append(found[row.name])
             else:
-                for who, clip in (("model", model), ("frozen", frozen), ("truth", truth.video)):
-                    self._sets[row.name][who].add(row.features(clip, self._networks))
+                for who, comparison in beside.items():
+                    self._sets[row.name][who].add(row.features(comparison, self._networks))
         return found
 
     def summary(self) -> tuple[MetricSummary, ...]:

@@ -60,7 +60,7 @@ class Comparison:
 
     @cached_property
     def flow(self) -> np.ndarray:
-        return dense_flow(self.clip)
+        return self.truth.flow.flow if self.clip is self.truth.video else dense_flow(self.clip)
 
     @cached_property
     def camera(self) -> CameraError:
@@ -101,8 +101,8 @@ class SetMetric:
     name: str
     unit: str
     meaning: str
-    features: Callable[[np.ndarray, Networks], np.ndarray] = field(repr=False)
-    """uint8 [T, H, W, 3] to float [N, D]."""
+    features: Callable[[Comparison, Networks], np.ndarray] = field(repr=False)
+    """Of the comparison's clip, float [N, D]."""
     weights: tuple[str, ...] = ()
     quick: bool = True
     higher_is_better: bool = False
@@ -163,19 +163,19 @@ METRICS: tuple[Metric | SetMetric, ...] = (
     ),
     SetMetric(
         "frechet_patch_distance", "0 or more", "distance of the sets of 6x6 patches, no network; not FID",
-        lambda clip, _: patch_features(clip),
+        lambda c, _: patch_features(c.clip),
     ),
     SetMetric(
         "frechet_flow_distance", "percent²", "distance of the sets of optical flow in 3x3 cells, no network; not FVD",
-        lambda clip, _: flow_features(clip),
+        lambda c, _: flow_features(c.flow),
     ),
     SetMetric(
         "fid", "0 or more", "Frechet Inception distance of all frames",
-        lambda clip, n: inception_features(n.inception, clip), ("inception",),
+        lambda c, n: inception_features(n.inception, c.clip), ("inception",),
     ),
     SetMetric(
         "fvd", "0 or more", "Frechet video distance of the set of clips, I3D logits",
-        lambda clip, n: i3d_features(n.i3d, clip), ("i3d",),
+        lambda c, n: i3d_features(n.i3d, c.clip), ("i3d",),
     ),
 )  # fmt: skip
 

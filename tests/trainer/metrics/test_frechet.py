@@ -6,6 +6,7 @@ import pytest
 from tests.trainer.metrics.conftest import blurred, frozen, shuffled
 from trainer.metrics import Gaussian, Moments, frechet_distance
 from trainer.metrics.frechet import flow_features, patch_features
+from trainer.metrics.motion import dense_flow
 
 
 def gaussian(mean, covariance):
@@ -72,11 +73,24 @@ def test_patches_notice_blur_but_not_order(crane):
     assert distance(patch_features, blurred(crane), crane.video) > 0.01
 
 
+def steps(clip):
+    return flow_features(dense_flow(clip))
+
+
 def test_flow_notices_order_and_stillness_more_than_blur(crane):
-    blur, still, order = (distance(flow_features, make(crane), crane.video) for make in (blurred, frozen, shuffled))
-    assert distance(flow_features, crane.video, crane.video) == pytest.approx(0, abs=1e-6)
+    blur, still, order = (distance(steps, make(crane), crane.video) for make in (blurred, frozen, shuffled))
+    assert distance(steps, crane.video, crane.video) == pytest.approx(0, abs=1e-6)
     assert 0 < 2 * blur < still < order
 
 
 def test_two_frames_have_no_two_steps():
-    assert flow_features(np.zeros((2, 32, 48, 3), np.uint8)).shape == (0, 36)
+    assert steps(np.zeros((2, 32, 48, 3), np.uint8)).shape == (0, 36)
+    assert steps(np.zeros((1, 32, 48, 3), np.uint8)).shape == (0, 36)
+
+
+def test_flow_features_by_hand():
+    flow = np.zeros((3, 30, 60, 2), np.float32)
+    flow[1, :10, :20] = (6, -3)  # the first cell in the middle step: 10 % and -5 % of the longer side
+    expected = np.zeros((2, 36))
+    expected[0, 18:20] = expected[1, :2] = (10, -5)
+    assert flow_features(flow) == pytest.approx(expected, abs=1e-5)
