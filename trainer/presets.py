@@ -21,13 +21,13 @@ _TUNE = OptimizerConfig(name="muon", learning_rate=1e-3, matrix_learning_rate=0.
 PRESETS = {
     "mini": TrainConfig(
         model=MINI_MODEL,
-        data=DataConfig(num_clips=640),
+        data=DataConfig(num_clips=800),
         stages=(
             StageConfig("vae", num_steps=1900, batch_size=4, optimizer=_VAE),
             StageConfig("base", num_steps=3200, batch_size=4, optimizer=_SCRATCH),
             StageConfig("pose", num_steps=100, batch_size=4, optimizer=_TUNE),
             StageConfig("reference", num_steps=100, batch_size=4, optimizer=_TUNE),
-            StageConfig("joint", num_steps=1250, batch_size=4, optimizer=_TUNE),
+            StageConfig("joint", num_steps=3650, batch_size=4, optimizer=_TUNE),
         ),
     ),
     "smoke": TrainConfig(
