@@ -22,13 +22,13 @@ _FINETUNE = OptimizerConfig(name="adamw", learning_rate=3e-4, warmup_steps=10, d
 PRESETS = {
     "mini": TrainConfig(
         model=MINI_MODEL,
-        data=DataConfig(num_clips=640),
+        data=DataConfig(num_clips=800),
         stages=(
             StageConfig("vae", num_steps=1900, batch_size=4, optimizer=_VAE),
             StageConfig("base", num_steps=3200, batch_size=4, optimizer=_SCRATCH),
             StageConfig("pose", num_steps=100, batch_size=4, optimizer=_TUNE),
             StageConfig("reference", num_steps=100, batch_size=4, optimizer=_TUNE),
-            StageConfig("joint", num_steps=1250, batch_size=4, optimizer=_TUNE),
+            StageConfig("joint", num_steps=3650, batch_size=4, optimizer=_TUNE),
         ),
     ),
     "mini-finetune-bml": TrainConfig(
