@@ -14,7 +14,6 @@ import torch
 
 from tests.trainer.killing import losses, run_with_kills, weights
 from trainer.config import DataConfig, OptimizerConfig, StageConfig, TrainConfig
-from trainer.loop import Trainer
 from trainer.presets import get_preset
 from trainer.run_folder import RunFolder
 
@@ -36,12 +35,10 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=20, help="how often the run is killed")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as place:
         config = short_run(Path(place) / "data")
         whole, killed = RunFolder(Path(place) / "whole"), RunFolder(Path(place) / "killed")
-        whole.create(resume=False)
-        Trainer(config, whole).train()
+        run_with_kills(config, whole, 0, random.Random(0))
         hits = run_with_kills(config, killed, arguments.kills, random.Random(arguments.seed))
         expected, got = weights(whole), weights(killed)
         same = expected.keys() == got.keys() and all(

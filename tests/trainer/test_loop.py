@@ -184,11 +184,10 @@ def test_stop_and_resume_equals_an_uninterrupted_run(data_folder, tmp_path):
 
 
 def test_killed_at_random_moments_it_ends_as_if_nothing_had_happened(data_folder, tmp_path):
-    torch.set_num_threads(1)
-    config = replace(
-        tiny_config(data_folder, {"vae": 2, "base": 4, "pose": 4, "joint": 6}), save_every=2, num_threads=1
-    )
-    whole, killed = run(config, tmp_path / "whole"), RunFolder(tmp_path / "killed")
+    config = tiny_config(data_folder, {"vae": 2, "base": 4, "pose": 4, "joint": 6})
+    config = replace(config, save_every=2, num_threads=1)
+    whole, killed = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "killed")
+    assert run_with_kills(config, whole, 0, random.Random(0)) == 0
     assert run_with_kills(config, killed, 3, random.Random(0)) >= 1
     assert losses(killed) == losses(whole)
     expected, got = weights(whole), weights(killed)
