@@ -90,7 +90,7 @@ def person_masks(
 
     with closing(finder.detect(watched())) as found:
         for t, people in enumerate(found):
-            masks[t] = _drawn(people, frames.shape[1:3])
+            masks[t] = draw_people(people, frames.shape[1:3])
     remembered = masks.copy()
     for step in range(1, _REMEMBERED + 1):
         remembered[step:] |= masks[:-step]
@@ -100,8 +100,8 @@ def person_masks(
     return remembered
 
 
-def _drawn(people: Iterable[np.ndarray], shape: tuple[int, int]) -> np.ndarray:
-    """bool [H, W] of float32 [people, 133, 3] joints: limbs, torso and head as thick strokes."""
+def draw_people(people: Iterable[np.ndarray], shape: tuple[int, int]) -> np.ndarray:
+    """bool [H, W] of float32 [people, 133, 3] joints: limbs, torso and head as thick strokes, clothes included."""
     mask = np.zeros(shape, np.uint8)
     for joints in people:
         seen = joints[:, 2] >= SEEN_CONFIDENCE

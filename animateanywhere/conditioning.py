@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from animateanywhere.errors import InputError
+from animateanywhere.latent_grid import LatentGrid
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,19 @@ class Conditions:
             reference_latents=None if human else self.reference_latents,
             background_latents=torch.zeros_like(self.background_latents) if background else self.background_latents,
         )
+
+
+def grid_of(vae, transformer, num_frames: int, width: int, height: int) -> LatentGrid:
+    """How these networks cut a clip into latents and tokens. Raises InputError if it does not divide."""
+    return LatentGrid(
+        num_frames,
+        height,
+        width,
+        spatial_compression=2 ** (len(vae.config.block_out_channels) - 1),
+        temporal_compression=int(vae.config.temporal_compression_ratio),
+        patch_size=transformer.config.patch_size,
+        patch_size_t=transformer.config.patch_size_t or 1,
+    )
 
 
 def pixels_to_model(frames: np.ndarray | torch.Tensor) -> torch.Tensor:

@@ -49,6 +49,12 @@ class EpipolarConstraint:
     layers: tuple[int, ...]
     config: EpipolarConfig
 
+    @property
+    def degenerate_share(self) -> float:
+        """Share of pairs of a query and another frame about which geometry says nothing; mean over known clips, 0..1."""
+        known = [rows.degenerate_share for rows in self.clips if rows is not None]
+        return sum(known) / len(known)
+
     def __call__(self, query: torch.Tensor, key: torch.Tensor, num_text: int) -> EpipolarTerm:
         """Term of one block, mean over clips. `query [B, S+L, N, E]`, `key [B, K, N, E]`, normalised and rotated."""
         loss = share = query.new_zeros((), dtype=at_least_float32(query).dtype)

@@ -4,7 +4,7 @@ Legend: Q query tokens, F token frames, h w token rows and columns, S pairs of s
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
@@ -68,6 +68,8 @@ class QueryRows:
     token_shape: tuple[int, int, int]
     """(F, h, w)."""
     allowed: AllowedRegion
+    degenerate_share: float = 0.0
+    """Share of pairs of a query and another frame about which geometry says nothing, 0..1."""
 
     @property
     def frames(self) -> torch.Tensor:
@@ -76,7 +78,9 @@ class QueryRows:
 
     def to(self, device) -> "QueryRows":
         """The same on another device."""
-        return QueryRows(self.tokens.to(device), self.weights.to(device), self.token_shape, self.allowed.to(device))
+        return replace(
+            self, tokens=self.tokens.to(device), weights=self.weights.to(device), allowed=self.allowed.to(device)
+        )
 
 
 def systematic_sample(total: int, count: int, phase: float) -> torch.Tensor:
@@ -131,7 +135,10 @@ def query_rows(
     region = AllowedByLines(
         torch.from_numpy(lines).float(), torch.from_numpy(token_centres(grid)).float(), config.half_thickness
     )
-    return QueryRows(tokens, torch.full((count,), 1 / count), grid.token_shape, region)
+    rows = QueryRows(tokens, torch.full((count,), 1 / count), grid.token_shape, region)
+    elsewhere = rows.frames[:, None] != torch.arange(grid.token_shape[0])
+    silent = (region.lines == 0).all(-1).any(-1) & elsewhere  # one zero line allows every key
+    return replace(rows, degenerate_share=float(silent.sum() / elsewhere.sum().clamp(min=1)))
 
 
 def _uniform(generator: torch.Generator) -> float:

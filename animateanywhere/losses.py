@@ -12,6 +12,10 @@ class LossTerms:
     latent: torch.Tensor
     perceptual: torch.Tensor | None = None
     epipolar: torch.Tensor | None = None
+    suppressed_share: torch.Tensor | None = None
+    """Share of the keys of other frames that the epipolar loss suppresses (Omega), 0..1; no gradient."""
+    degenerate_share: float | None = None
+    """Share of pairs of a query and another frame about which the cameras say nothing, 0..1."""
 
     def total(self, perceptual_weight: float, epipolar_weight: float) -> torch.Tensor:
         """Equation 7: latent + lambda_vgg * perceptual + lambda_epipolar * epipolar."""
@@ -31,6 +35,15 @@ def velocity_target(clean, noise, alphas_cumprod, timestep):
     abar = alphas_cumprod.to(clean.device)[timestep].float().view(-1, 1, 1, 1, 1)
     clean, noise = clean.float(), noise.float()
     return abar.sqrt() * clean + (1 - abar).sqrt() * noise, abar.sqrt() * noise - (1 - abar).sqrt() * clean
+
+
+def one_step_clean(noisy, velocity, alphas_cumprod, timestep) -> torch.Tensor:
+    """The clean latents that a velocity implies: sqrt(abar) * noisy - sqrt(1 - abar) * velocity (paper III-D, one step).
+
+    `noisy`, `velocity` `[B, F, C, h, w]`; `timestep [B]`; float32.
+    """
+    abar = alphas_cumprod.to(noisy.device)[timestep].float().view(-1, 1, 1, 1, 1)
+    return abar.sqrt() * noisy.float() - (1 - abar).sqrt() * velocity.float()
 
 
 def latent_loss(velocity_pred, velocity) -> torch.Tensor:

@@ -5,7 +5,7 @@ import numpy as np
 
 from animateanywhere.errors import InputError
 from animateanywhere.media import limited_size, resized
-from animateanywhere.pose.mediapipe_detector import largest_person_mask
+from animateanywhere.pose.mediapipe_masks import largest_person_mask
 from animateanywhere.pose.sequence import LEFT_HAND, RIGHT_HAND
 
 _TRANSPARENT, _TRANSPARENT_SHARE = 250, 0.01

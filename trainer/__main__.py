@@ -1,15 +1,20 @@
-"""`python -m trainer train|evaluate|synthesize`: training from the command line."""
+"""`python -m trainer train|evaluate|prepare|synthesize`: training from the command line."""
 
 import argparse
+import dataclasses
 import logging
+import os
 import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
 
+from animateanywhere.__main__ import add_config_options
+from animateanywhere.cancel import CancelToken
 from animateanywhere.errors import Cancelled, InputError
 from animateanywhere.memory import keep_freed_memory
 from trainer.config import DataConfig, TrainConfig
+from trainer.prepare.settings import PrepareConfig
 from trainer.presets import PRESETS, get_preset
 from trainer.run_folder import RunFolder
 
@@ -22,6 +27,7 @@ def build_parser() -> argparse.ArgumentParser:
     source.add_argument("--preset", default=None, help=f"one of: {', '.join(PRESETS)}")
     source.add_argument("--config", type=Path, help="json file of a TrainConfig, such as a run's train_config.json")
     train.add_argument("--output", type=Path, required=True, help="run folder, for example runs/my-mini")
+    train.add_argument("--dataset", type=Path, help="train on this folder made by prepare, not on stage world")
     train.add_argument("--resume", action="store_true", help="go on from the run folder's last checkpoint")
     evaluate = commands.add_parser("evaluate", help="score a model on stage-world clips it never saw")
     evaluate.add_argument("--model", default="mini", help="'mini', a model folder, or a Hub id")
@@ -31,12 +37,37 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--prompted", action="store_true", help="give the clip's caption as the prompt")
     evaluate.add_argument("--output", type=Path, required=True, help="report json to write")
     evaluate.add_argument("--sheet", type=Path, help="contact sheet png to write")
+    prepare = commands.add_parser("prepare", help="turn real videos of people into training clips")
+    prepare.add_argument("videos", type=Path, metavar="CLIPS_DIR", help="folder with videos, in folders or not")
+    prepare.add_argument("--output", type=Path, required=True, help="dataset folder; run again to go on with it")
+    add_config_options(prepare, PrepareConfig)
+    evaluate.add_argument(
+        "--metrics",
+        metavar="NAME,...|all",
+        help="what to measure (default: all that is quick; all: whatever can be; a wrong name lists them)",
+    )
+    evaluate.add_argument(
+        "--weights",
+        nargs="+",
+        default=[],
+        type=_named_file,
+        metavar="NAME=FILE",
+        help="networks for lpips, fid, fvd: FILE is a path or OWNER/REPO:FILE on the Hub, holding tensors only; "
+        "NAME is vgg16, lpips_vgg, alexnet, lpips_alex, inception or i3d",
+    )
     synthesize = commands.add_parser("synthesize", help="render stage-world clips as mp4 and labels")
     synthesize.add_argument("--num-clips", type=int, default=8, help="how many clips")
     synthesize.add_argument("--seed", type=int, default=0, help="index of the first clip within the split")
     synthesize.add_argument("--split", choices=("train", "val", "test"), default="train", help="which disjoint seeds")
     synthesize.add_argument("--output", type=Path, required=True, help="folder for the clips")
     return parser
+
+
+def _named_file(text: str) -> tuple[str, str]:
+    name, equals, source = text.partition("=")
+    if not equals or not name or not source:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected NAME=FILE")
+    return name, source
 
 
 def read_config(args: argparse.Namespace, folder: RunFolder) -> TrainConfig:
@@ -56,6 +87,8 @@ def train(args: argparse.Namespace) -> None:
     folder = RunFolder(args.output)
     folder.create(args.resume)
     config = read_config(args, folder)
+    if args.dataset is not None:
+        config = replace(config, data=replace(config.data, dataset=str(args.dataset)))
     handlers = [logging.StreamHandler(), logging.FileHandler(folder.log)]
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", handlers=handlers)
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -70,17 +103,42 @@ def synthesize(args: argparse.Namespace) -> None:
     write_clips(data, args.split, args.output)
 
 
+def prepare(args: argparse.Namespace) -> None:
+    # Read when numpy is first imported: cameras are fitted with small matrices, whose threads wait longer than they work.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from trainer.prepare.dataset import prepare_dataset
+    from trainer.prepare.progress import ProgressLine
+
+    config = PrepareConfig(**{f.name: getattr(args, f.name) for f in dataclasses.fields(PrepareConfig)})
+    cancel, line = CancelToken(), ProgressLine()
+    before = {n: signal.signal(n, lambda *_: cancel.cancel()) for n in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        made = prepare_dataset(args.videos, args.output, config, on_progress=line, cancel=cancel)
+    finally:
+        line.end()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    dropped, unused = len(made.clips) - made.num_kept, sum(not source.used for source in made.sources)
+    print(f"{made.folder}  {made.num_kept} clips kept, {dropped} stretches dropped, {unused} videos not used")
+    print(f"{made.folder / 'report.html'}  look at it before training")
+
+
 def evaluate(args: argparse.Namespace) -> None:
     from trainer.evaluate import evaluate as score
+    from trainer.evaluate import metrics_table
 
-    report = score(args.model, args.split, args.num_clips, args.output, args.seeds, args.prompted, args.sheet)
+    report = score(
+        args.model, args.split, args.num_clips, args.output, args.seeds, args.prompted, args.sheet,
+        metrics=args.metrics, weights=dict(args.weights),
+    )  # fmt: skip
+    print(metrics_table(report))
     print(f"{report.model} on {report.num_clips} {report.split} clips, PSNR in dB:")
     for name, value in report.mean.items():
         print(f"  {name:<22} {value:.2f}")
     print(f"  above frozen in {report.share_above_frozen:.0%} of clips; {report.seconds_per_clip:.1f} s per video")
 
 
-COMMANDS = {"train": train, "evaluate": evaluate, "synthesize": synthesize}
+COMMANDS = {"train": train, "evaluate": evaluate, "prepare": prepare, "synthesize": synthesize}
 
 
 def main(argv: list[str] | None = None) -> int:

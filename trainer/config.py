@@ -3,16 +3,19 @@
 import dataclasses
 import json
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
-from animateanywhere.config import ModelConfig, dataclass_from_json
+from animateanywhere.config import EpipolarConfig, ModelConfig, dataclass_from_json
 from animateanywhere.errors import InputError
 
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Which clips of stage world a run trains on."""
+    """Which clips a run trains on: stage world's, or a dataset made from videos."""
 
+    dataset: str = ""
+    """Folder written by `python -m trainer prepare`: its clips in place of stage world's. About a fifth is held out."""
     num_clips: int = 600
     """Stage-world clips to render (seeds of the training split)."""
     first_clip: int = 0
@@ -21,9 +24,17 @@ class DataConfig:
     """Share of clips in portrait orientation."""
     folder: str = "runs/data/stage_world"
     """Where rendered clips and their cached latents are kept, shared by runs."""
+    num_val_clips: int = 0
+    """Stage-world clips of the validation split whose loss is measured at every checkpoint; 0: none."""
+
+    def describe(self) -> str:
+        """What a model trained on it says."""
+        return (
+            f"the videos of {Path(self.dataset).name}" if self.dataset else f"{self.num_clips} more stage-world clips"
+        )
 
     def __post_init__(self):
-        if self.num_clips < 1 or not 0.0 <= self.portrait_share <= 1.0:
+        if self.num_clips < 1 or self.num_val_clips < 0 or not 0.0 <= self.portrait_share <= 1.0:
             raise InputError(
                 f"data: {self.num_clips} clips, portrait share {self.portrait_share}: expected >= 1 and 0..1"
             )
@@ -69,12 +80,25 @@ class TrainConfig:
 
     architecture: Literal["mini", "tiny"] = "mini"
     """Network sizes to start from scratch."""
+    start_from: str = ""
+    """A finished model to go on from: 'mini', a model folder, or a Hub id. Empty: from scratch."""
     model: ModelConfig = field(default_factory=ModelConfig)
     """What inference must repeat."""
     data: DataConfig = field(default_factory=DataConfig)
     """Training clips."""
     stages: tuple[StageConfig, ...] = ()
     """Stages in order."""
+    perceptual_network: str = ""
+    """Weights of the perceptual loss in torchvision's VGG format: a file, or a Hub id such as timm/vgg16.tv_in1k. Empty: the
+    loss is left out."""
+    perceptual_weight: float = 0.2
+    """Weight of the perceptual loss beside the latent loss (paper IV-A: 0.2)."""
+    perceptual_below: int = 300
+    """Timesteps, of 1000, below which the perceptual loss is used (paper: the last 30 %)."""
+    perceptual_crop_px: int = 256
+    """Side of the 8-frame crop that is decoded for it, around a hand or the person."""
+    epipolar: EpipolarConfig = field(default_factory=EpipolarConfig)
+    """The epipolar loss of the stages that use it."""
     seed: int = 0
     """Every random draw of the run follows from it."""
     ema_decay: float = 0.998
@@ -88,7 +112,7 @@ class TrainConfig:
     keep_last: int = 2
     """Checkpoints to keep; the last of every finished stage is always kept."""
     log_every: int = 10
-    """Steps between log lines; every step is in events.jsonl."""
+    """Steps between log lines, and between measurements of each loss term's own gradient; every step is in events.jsonl."""
     num_threads: int = 0
     """CPU threads; 0 leaves torch's choice."""
     device: str = "auto"

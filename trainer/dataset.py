@@ -5,7 +5,7 @@ Legend: B batch, T video frames, F latent frames, C latent channels, h w latent 
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from animateanywhere.conditioning import encode_frames
 from animateanywhere.config import ModelConfig, PoseStyle
 from animateanywhere.errors import InputError
+from animateanywhere.geometry.cameras import CameraPath
 from animateanywhere.pose.draw import draw_pose
 from animateanywhere.pose.sequence import PoseSequence
 from trainer.config import DataConfig
@@ -149,31 +150,101 @@ class TrainingBatch:
     reference: torch.Tensor  # [B, 1, C, h, w]
     first_frame: torch.Tensor  # [B, 1, C, h, w]
     background_pixels: torch.Tensor  # uint8 [B, H, W, 3]
+    human_mask: torch.Tensor  # bool [B, T, H, W]
+    cameras: list[CameraPath | None]  # None: not to be trusted
+    clips: list[Path]
     captions: list[str]
+
+
+def read_window(path: Path, start: int, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """`count` frames of a saved clip from frame `start` on: uint8 [count, H, W, 3] and its hand mask bool [count, H, W].
+
+    Raises InputError if the file is damaged.
+    """
+    try:
+        with safe_open(path, "pt") as clip:
+            video, hands = (clip.get_slice(name)[start : start + count] for name in ("video", "hand_mask"))
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"cannot read {path}: {error}; delete it and it will be made again") from error
+    return video, hands
 
 
 LATENTS = ("video", "pose", "reference", "first_frame")
 
 
-class LatentClips:
-    """All cached latents of a run in memory, in buckets of equal size."""
+@dataclass(frozen=True)
+class ClipLabels:
+    """What losses need of a clip beside its latents, small enough to keep of every clip."""
 
-    def __init__(self, paths: list[Path]):
+    mask_bits: np.ndarray  # uint8, the human mask [T, H, W] with eight pixels to a byte
+    mask_shape: tuple[int, int, int]
+    camera: CameraPath | None
+    """None: not to be trusted."""
+
+    @classmethod
+    def read(cls, path: Path) -> "ClipLabels":
+        """Of a saved TrainingClip, without its pixels. Raises InputError if the file is damaged."""
+        try:
+            with safe_open(path, "pt") as clip:
+                names = ("human_mask", "intrinsics_px", "camera_from_world")
+                mask, intrinsics, poses = (clip.get_tensor(name).numpy() for name in names)
+                metadata = clip.metadata()
+        except (OSError, SafetensorError) as error:
+            raise InputError(f"cannot read {path}: {error}; delete it and it will be made again") from error
+        _, height, width = mask.shape
+        camera = None
+        if float(metadata.get("camera_confidence", 1.0)) > 0:
+            camera = CameraPath(intrinsics, poses, (width, height), float(metadata["fps"]))
+        return cls(np.packbits(mask), mask.shape, camera)
+
+    def human_mask(self) -> torch.Tensor:
+        """bool [T, H, W]."""
+        bits = np.unpackbits(self.mask_bits, count=int(np.prod(self.mask_shape)))
+        return torch.from_numpy(bits.reshape(self.mask_shape).astype(bool))
+
+
+@dataclass(frozen=True)
+class _Member:
+    path: Path
+    tensors: dict[str, torch.Tensor]
+    labels: ClipLabels
+    caption: str
+
+
+class LatentClips:
+    """All cached latents of a run in memory, in buckets of equal size, and the labels that losses need."""
+
+    def __init__(self, clips: list[Path], latents: list[Path]):
         buckets: dict[tuple, list] = {}
-        for path in paths:
+        for clip, path in zip(clips, latents, strict=True):
             tensors, metadata = read_tensors(path)
-            buckets.setdefault(tuple(tensors["video"].shape), []).append((tensors, metadata["caption"]))
+            member = _Member(clip, tensors, ClipLabels.read(clip), metadata["caption"])
+            buckets.setdefault(tuple(tensors["video"].shape), []).append(member)
         self._buckets = list(buckets.values())
-        self.count = len(paths)
+        self.count = len(clips)
 
     def batch(self, size: int, generator: torch.Generator) -> TrainingBatch:
         """A random batch; a bucket is drawn in proportion to its clips."""
         weights = torch.tensor([float(len(bucket)) for bucket in self._buckets])
         bucket = self._buckets[int(torch.multinomial(weights, 1, generator=generator))]
-        chosen = [bucket[_draw(len(bucket), generator)] for _ in range(size)]
-        stacked = {name: torch.stack([t[name] for t, _ in chosen]).float() for name in LATENTS}
-        pixels = torch.stack([t["background_pixels"] for t, _ in chosen])
-        return TrainingBatch(**stacked, background_pixels=pixels, captions=[caption for _, caption in chosen])
+        return _batch_of([bucket[_draw(len(bucket), generator)] for _ in range(size)])
+
+    def one_by_one(self) -> Iterator[TrainingBatch]:
+        """Every clip as a batch of its own, always in the same order."""
+        for bucket in self._buckets:
+            yield from (_batch_of([member]) for member in bucket)
+
+
+def _batch_of(chosen: list[_Member]) -> TrainingBatch:
+    stacked = {name: torch.stack([member.tensors[name] for member in chosen]).float() for name in LATENTS}
+    return TrainingBatch(
+        **stacked,
+        background_pixels=torch.stack([member.tensors["background_pixels"] for member in chosen]),
+        human_mask=torch.stack([member.labels.human_mask() for member in chosen]),
+        cameras=[member.labels.camera for member in chosen],
+        clips=[member.path for member in chosen],
+        captions=[member.caption for member in chosen],
+    )
 
 
 def vae_fingerprint(vae) -> str:

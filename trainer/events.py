@@ -27,6 +27,30 @@ class StepDone:
     grad_norm: float
     learning_rate: float
     seconds: float
+    perceptual: float | None = None
+    """Unweighted; None: not part of this stage, or no clip of the batch was at a low enough timestep."""
+    epipolar: float | None = None
+    """Unweighted; None: not part of this stage, or no clip of the batch has cameras."""
+    suppressed_share: float | None = None
+    """Share of the keys of other frames in the suppression region, 0..1."""
+    degenerate_share: float | None = None
+    """Share of pairs of a query and another frame about which the cameras say nothing, 0..1."""
+    latent_grad_norm: float | None = None
+    """Of the latent loss on the Background Motion Learner's weights; measured every `log_every` steps."""
+    perceptual_grad_norm: float | None = None
+    """Of the weighted perceptual loss on the same."""
+    epipolar_grad_norm: float | None = None
+    """Of the weighted epipolar loss on the same."""
+
+
+@dataclass(frozen=True)
+class ValidationDone:
+    """The loss on held-out clips, always with the same noise; step 0 is before the stage's first step."""
+
+    stage: str
+    step: int
+    loss: float
+    num_clips: int
 
 
 @dataclass(frozen=True)
@@ -44,7 +68,7 @@ class RunFinished:
     message: str = ""
 
 
-EVENTS = {cls.__name__: cls for cls in (PhaseStarted, StepDone, CheckpointSaved, RunFinished)}
+EVENTS = {cls.__name__: cls for cls in (PhaseStarted, StepDone, ValidationDone, CheckpointSaved, RunFinished)}
 
 
 class EventWriter:
@@ -52,6 +76,7 @@ class EventWriter:
 
     def __init__(self, path: Path):
         self._path = path
+        _drop_torn_line(path)
 
     def write(self, event) -> None:
         line = json.dumps({"event": type(event).__name__, **dataclasses.asdict(event)}) + "\n"
@@ -62,8 +87,19 @@ class EventWriter:
             os.close(handle)
 
 
+def _drop_torn_line(path: Path) -> None:
+    """A killed run may have left half a line, which the next one would be glued to."""
+    if path.exists():
+        with open(path, "r+b") as file:
+            whole = file.read().rfind(b"\n") + 1
+            file.truncate(whole)
+
+
 def read_events(path: Path) -> Iterator[object]:
-    """Events of a run so far, oldest first; a half-written last line is left for the next reading."""
+    """Events of a run so far, oldest first; a half-written last line is left for the next reading.
+
+    Steps that a killed run had done after its last checkpoint come again after the resumption, with the same values.
+    """
     if not path.exists():
         return
     with open(path, encoding="utf-8") as lines:

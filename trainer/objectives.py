@@ -4,11 +4,21 @@ import torch
 import torch.nn.functional as F
 
 from animateanywhere.architectures import Components
-from animateanywhere.conditioning import Conditions, RawLatents, assemble, encode_prompts, pixels_to_model
+from animateanywhere.conditioning import (
+    Conditions,
+    RawLatents,
+    assemble,
+    encode_prompts,
+    grid_of,
+    pixels_to_model,
+)
 from animateanywhere.denoiser import Denoiser
-from animateanywhere.losses import LossTerms, latent_loss, velocity_target
+from animateanywhere.epipolar_loss import EpipolarConstraint, EpipolarTerm, draw_constraint
+from animateanywhere.epipolar_rows import background_tokens
+from animateanywhere.losses import LossTerms, latent_loss, one_step_clean, velocity_target
+from animateanywhere.perceptual import PerceptualNetwork, perceptual_loss
 from trainer.config import TrainConfig
-from trainer.dataset import TrainingBatch
+from trainer.dataset import TrainingBatch, read_window
 from trainer.stages import Stage
 
 COLOUR = torch.tensor([[1 / 3, 1 / 3, 1 / 3], [1.0, -1.0, 0.0], [-0.5, -0.5, 1.0]])
@@ -18,6 +28,8 @@ START_GAIN = torch.tensor([1.5, 4.0, 4.0])
 """Colour differences are a fourth as strong as brightness; unweighted, a small VAE learns grey pictures for thousands of steps."""
 LATENT_WEIGHT = 1e-3
 """On mean squared latents: keeps them near unit size."""
+WINDOW_FRAMES = 8
+"""Decoded for the perceptual loss: a whole clip would cost more than everything else together."""
 LATENT_NOISE = 0.05
 """Added to latents before decoding, so that the decoder bears small errors of the denoiser."""
 
@@ -48,9 +60,14 @@ def autoencoding_loss(vae, crops: torch.Tensor, generator: torch.Generator) -> L
 
 
 def denoising_loss(
-    components: Components, batch: TrainingBatch, stage: Stage, config: TrainConfig, generator: torch.Generator
+    components: Components,
+    batch: TrainingBatch,
+    stage: Stage,
+    config: TrainConfig,
+    generator: torch.Generator,
+    perceptual: PerceptualNetwork | None = None,
 ) -> LossTerms:
-    """Equation 5 on one batch, with condition dropout and image-noise augmentation."""
+    """Equation 7 on one batch, with condition dropout and image-noise augmentation."""
     device, scaling = components.transformer.device, components.vae.config.scaling_factor
     conditions = _conditions(components, batch, stage, config, generator)
     clean = (batch.video * scaling).to(device)
@@ -58,8 +75,79 @@ def denoising_loss(
     noise = torch.randn(clean.shape, generator=generator).to(device)
     noisy, velocity = velocity_target(clean, noise, components.scheduler.alphas_cumprod, timestep)
     denoiser = Denoiser(components.transformer, components.pose_controlnet, components.reference_net)
-    predicted = denoiser.velocity(noisy, timestep.to(device), conditions, denoiser.control_features(conditions))
-    return LossTerms(latent=latent_loss(predicted, velocity))
+    inputs = (noisy, timestep.to(device), conditions, denoiser.control_features(conditions))
+    constraint = _epipolar_constraint(components, batch, config, generator) if "epipolar" in stage.losses else None
+    if constraint is None:
+        predicted, seen = denoiser.velocity(*inputs), {}
+    else:
+        predicted, by_layer = denoiser.velocity_and_attention_loss(*inputs, constraint)
+        term = EpipolarTerm.mean(by_layer)
+        seen = {"epipolar": term.loss, "suppressed_share": term.suppressed_share}
+        seen["degenerate_share"] = constraint.degenerate_share
+    if perceptual is not None and "perceptual" in stage.losses:
+        guess = one_step_clean(noisy, predicted, components.scheduler.alphas_cumprod, timestep)
+        seen["perceptual"] = _perceptual_term(components.vae, perceptual, batch, guess, timestep, config, generator)
+    return LossTerms(latent=latent_loss(predicted, velocity), **seen)
+
+
+def _perceptual_term(vae, network, batch, guess, timestep, config, generator) -> torch.Tensor | None:
+    """Equation 6 on 8 decoded frames of every clip at a low timestep; clips at higher ones count as 0. None: none is."""
+    compression = batch.human_mask.shape[1] // guess.shape[1]
+    frames = WINDOW_FRAMES // compression
+    starts = torch.randint(guess.shape[1] // frames, (len(guess),), generator=generator) * frames
+    places = torch.rand(len(guess), generator=generator).tolist()
+    terms = []
+    for k in (timestep < config.perceptual_below).nonzero().flatten().tolist():
+        video, hands = read_window(batch.clips[k], int(starts[k]) * compression, WINDOW_FRAMES)
+        person = batch.human_mask[k, int(starts[k]) * compression :][:WINDOW_FRAMES]
+        stride = video.shape[1] // guess.shape[3]
+        top, left, height, width = crop_window(hands, person, config.perceptual_crop_px, stride, places[k])
+        latents = guess[k : k + 1, starts[k] : starts[k] + frames]
+        latents = latents[..., top // stride : (top + height) // stride, left // stride : (left + width) // stride]
+        decoded = vae.decode((latents / vae.config.scaling_factor).to(vae.dtype).transpose(1, 2)).sample
+        box = (slice(None), slice(top, top + height), slice(left, left + width))
+        truth = pixels_to_model(video[box][None]).to(decoded)
+        made, wanted = (clip[0].transpose(0, 1).float() for clip in (decoded, truth))  # [8, 3, H, W]
+        terms.append(perceptual_loss(network, made, wanted, hands[box].to(made.device)))
+    return torch.stack(terms).sum() / len(guess) if terms else None
+
+
+def crop_window(
+    hands: torch.Tensor, person: torch.Tensor, side: int, stride: int, place: float
+) -> tuple[int, int, int, int]:
+    """(top, left, height, width) in pixels, multiples of `stride`: around a pixel of a hand, else of the person, else any.
+
+    Masks bool [T, H, W]; `place` in [0, 1) chooses the pixel.
+    """
+    _, height, width = hands.shape
+    seen = next((mask for mask in (hands, person) if mask.any()), torch.ones_like(hands))
+    pixels = seen.any(0).nonzero()
+    middle = pixels[min(int(place * len(pixels)), len(pixels) - 1)].tolist()
+    sizes = [min(side, length) // stride * stride for length in (height, width)]
+    corners = [
+        max(0, min(at - size // 2, length - size)) // stride * stride
+        for at, size, length in zip(middle, sizes, (height, width), strict=True)
+    ]
+    return (*corners, *sizes)
+
+
+def _epipolar_constraint(components, batch, config, generator) -> EpipolarConstraint | None:
+    vae, transformer = components.vae, components.transformer
+    num_frames, height, width = batch.human_mask.shape[1:]
+    grid = grid_of(vae, transformer, num_frames, width, height)
+    backgrounds = [background_tokens(mask, grid, config.epipolar.person_margin) for mask in batch.human_mask]
+    num_layers, device = transformer.config.num_layers, transformer.device
+    return draw_constraint(batch.cameras, backgrounds, grid, num_layers, config.epipolar, generator, device)
+
+
+def gradient_norms(terms: dict[str, torch.Tensor], parameters: list[torch.nn.Parameter]) -> dict[str, float]:
+    """2-norm of each term's own gradient on `parameters`. The graph is kept for the step that follows."""
+    norms = {}
+    for name, term in terms.items():
+        gradients = torch.autograd.grad(term, parameters, retain_graph=True, allow_unused=True)
+        squares = [gradient.float().square().sum() for gradient in gradients if gradient is not None]
+        norms[name] = float(torch.stack(squares).sum().sqrt()) if squares else 0.0
+    return norms
 
 
 def _conditions(components, batch, stage, config, generator) -> Conditions:
@@ -67,24 +155,35 @@ def _conditions(components, batch, stage, config, generator) -> Conditions:
     draw = float(torch.rand((), generator=generator))
     dropped = dropped_conditions(draw, config.drop_all, config.drop_each) & set(stage.drops)
     from_video = float(torch.rand((), generator=generator)) < stage.first_frame_share
-    background = batch.first_frame if from_video else _augmented_background(components.vae, batch, generator)
+    background = batch.first_frame if from_video else _background(components.vae, batch, generator)
     prompts = ["" if "prompt" in dropped else caption for caption in batch.captions]
+    conditions = _assembled(components, batch, background, prompts, config)
+    human = "human" in dropped or not stage.uses_reference
+    pose = "pose" in dropped or not stage.uses_pose
+    return conditions.dropped(human=human, background="background" in dropped, pose=pose)
+
+
+def clean_conditions(components: Components, batch: TrainingBatch, stage: Stage, config: TrainConfig) -> Conditions:
+    """What inference would give: nothing dropped that the stage uses, the background without noise."""
+    background = _background(components.vae, batch, None)
+    conditions = _assembled(components, batch, background, batch.captions, config)
+    return conditions.dropped(human=not stage.uses_reference, pose=not stage.uses_pose)
+
+
+def _assembled(components, batch, background, prompts, config) -> Conditions:
     transformer = components.transformer
     device = transformer.device
     prompt_embeds = encode_prompts(
         components.tokenizer, components.text_encoder, prompts, transformer.config.max_text_seq_length
     )
     raw = RawLatents(batch.pose.to(device), batch.reference.to(device), background.to(device))
-    conditions = assemble(
+    return assemble(
         raw,
         prompt_embeds,
         components.vae.config.scaling_factor,
         config.model.image_latent_scale,
         transformer.config.patch_size_t,
     )
-    human = "human" in dropped or not stage.uses_reference
-    pose = "pose" in dropped or not stage.uses_pose
-    return conditions.dropped(human=human, background="background" in dropped, pose=pose)
 
 
 def dropped_conditions(draw: float, drop_all: float, drop_each: float) -> set[str]:
@@ -97,9 +196,11 @@ def dropped_conditions(draw: float, drop_all: float, drop_each: float) -> set[st
 
 
 @torch.no_grad()
-def _augmented_background(vae, batch: TrainingBatch, generator: torch.Generator) -> torch.Tensor:
-    """Background latents with the base model's image-noise augmentation: sigma = exp(N(-3, 0.5)) on pixels in [-1, 1]."""
+def _background(vae, batch: TrainingBatch, generator: torch.Generator | None) -> torch.Tensor:
+    """Background latents; with a generator, the base model's image-noise augmentation: sigma = exp(N(-3, 0.5)) on pixels
+    in [-1, 1]."""
     pixels = pixels_to_model(batch.background_pixels[:, None])  # [B, 3, 1, H, W]
-    sigma = torch.exp(torch.randn((len(pixels), 1, 1, 1, 1), generator=generator) * 0.5 - 3.0)
-    pixels = pixels + sigma * torch.randn(pixels.shape, generator=generator)
+    if generator is not None:
+        sigma = torch.exp(torch.randn((len(pixels), 1, 1, 1, 1), generator=generator) * 0.5 - 3.0)
+        pixels = pixels + sigma * torch.randn(pixels.shape, generator=generator)
     return vae.encode(pixels.to(vae.device, vae.dtype)).latent_dist.mode().transpose(1, 2)

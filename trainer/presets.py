@@ -17,6 +17,7 @@ MINI_MODEL = ModelConfig(
 _VAE = OptimizerConfig(name="muon", learning_rate=3e-3, matrix_learning_rate=0.015, warmup_steps=20, decay_share=0.5)
 _SCRATCH = OptimizerConfig(name="muon", learning_rate=1e-3, matrix_learning_rate=0.01, warmup_steps=30, decay_share=0.5)
 _TUNE = OptimizerConfig(name="muon", learning_rate=1e-3, matrix_learning_rate=0.007, warmup_steps=20, decay_share=0.5)
+_FINETUNE = OptimizerConfig(name="adamw", learning_rate=3e-4, warmup_steps=10, decay_share=0.5)
 
 PRESETS = {
     "mini": TrainConfig(
@@ -30,6 +31,13 @@ PRESETS = {
             StageConfig("joint", num_steps=3650, batch_size=4, optimizer=_TUNE),
         ),
     ),
+    "mini-finetune-bml": TrainConfig(
+        start_from="mini",
+        model=MINI_MODEL,
+        data=DataConfig(num_clips=32, num_val_clips=8),
+        stages=(StageConfig("bml-only", num_steps=200, batch_size=2, optimizer=_FINETUNE),),
+        save_every=50,
+    ),
     "smoke": TrainConfig(
         architecture="tiny",
         model=replace(MINI_MODEL, name="smoke", width=64, height=32, num_frames=8),
@@ -42,7 +50,8 @@ PRESETS = {
         log_every=1,
     ),
 }
-"""`mini`: the shipped model, from scratch. `smoke`: seconds, to see that a machine can train at all."""
+"""`mini`: the shipped model, from scratch. `mini-finetune-bml`: its Background Motion Learner alone goes on.
+`smoke`: seconds, to see that a machine can train at all."""
 
 
 def get_preset(name: str) -> TrainConfig:

@@ -17,6 +17,8 @@ class Stage:
     uses_reference: bool = False
     first_frame_share: float = 0.0
     """Share of steps whose condition image is the video's first frame instead of the clean background."""
+    losses: tuple[Literal["perceptual", "epipolar"], ...] = ()
+    """Terms beside the latent loss."""
     drops: tuple[str, ...] = ()
     """Conditions that training drops now and then; never the one whose branch is the only thing trained."""
     restarts: tuple[str, ...] = ()
@@ -40,6 +42,7 @@ STAGES = {
             "denoise",
             trains=("pose_controlnet",),
             uses_pose=True,
+            losses=("perceptual",),
             drops=("background", "prompt"),
             restarts=("control_branches",),
         ),
@@ -49,6 +52,7 @@ STAGES = {
             trains=("reference_net",),
             uses_pose=True,
             uses_reference=True,
+            losses=("perceptual",),
             drops=("background", "pose", "prompt"),
         ),
         Stage(
@@ -57,11 +61,22 @@ STAGES = {
             trains=("pose_controlnet", "reference_net", "background_motion_learner"),
             uses_pose=True,
             uses_reference=True,
+            losses=("perceptual", "epipolar"),
+            drops=("human", "background", "pose", "prompt"),
+        ),
+        Stage(
+            "bml-only",
+            "denoise",
+            trains=("background_motion_learner",),
+            uses_pose=True,
+            uses_reference=True,
+            losses=("perceptual", "epipolar"),
             drops=("human", "background", "pose", "prompt"),
         ),
     )
 }
-"""`vae` and `base` are stage 0 (mini only); `pose`, `reference`, `joint` are the paper's stages 1, 2, 3."""
+"""`vae` and `base` are stage 0 (mini only); `pose`, `reference`, `joint` are the paper's stages 1, 2, 3; `bml-only` fine-tunes
+a finished model on a handful of clips."""
 
 
 def get_stage(name: str) -> Stage:

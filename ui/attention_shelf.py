@@ -98,19 +98,9 @@ class AttentionShelf:
 
 def grid_of_model(pipeline: "AnimateAnywherePipeline", clip: Clip) -> "LatentGrid":
     """Of a clip that `pipeline` made."""
-    from animateanywhere.latent_grid import LatentGrid
+    from animateanywhere.conditioning import grid_of
 
-    vae, transformer = pipeline.vae.config, pipeline.transformer.config
-    width, height = clip.size
-    return LatentGrid(
-        clip.num_frames,
-        height,
-        width,
-        spatial_compression=2 ** (len(vae.block_out_channels) - 1),
-        temporal_compression=int(vae.temporal_compression_ratio),
-        patch_size=transformer.patch_size,
-        patch_size_t=transformer.patch_size_t or 1,
-    )
+    return grid_of(pipeline.vae, pipeline.transformer, clip.num_frames, *clip.size)
 
 
 def plan_hold(

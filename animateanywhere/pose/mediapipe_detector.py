@@ -55,30 +55,6 @@ node {
   output_stream: "FACE_LANDMARKS:face"
 }
 """
-_BODY_MASK_GRAPH = """
-input_stream: "image"
-input_stream: "roi"
-output_stream: "mask"
-input_side_packet: "complexity"
-input_side_packet: "with_mask"
-node {
-  calculator: "PoseLandmarkByRoiCpu"
-  input_side_packet: "MODEL_COMPLEXITY:complexity" input_side_packet: "ENABLE_SEGMENTATION:with_mask"
-  input_stream: "IMAGE:image" input_stream: "ROI:roi"
-  output_stream: "SEGMENTATION_MASK:mask"
-}
-"""
-_PICTURE_MASK_GRAPH = """
-input_stream: "image"
-output_stream: "mask"
-input_side_packet: "landscape"
-node {
-  calculator: "SelfieSegmentationCpu"
-  input_side_packet: "MODEL_SELECTION:landscape"
-  input_stream: "IMAGE:image"
-  output_stream: "SEGMENTATION_MASK:mask"
-}
-"""
 
 # mediapipe's 33 body points in COCO-WholeBody order: 17 body joints, then (COCO index, point) of toes and heels.
 # There is no small toe among the 33: joints 18 and 21 stay unseen.
@@ -108,8 +84,6 @@ _HIDDEN_CONFIDENCE = 0.35
 """A joint that the model places inside the picture but behind something keeps at least this: it is still drawn."""
 _PART_CONFIDENCE = 0.9
 """Hands and faces come with yes or no only."""
-_BODY_MASK_WEIGHT = 0.65
-"""The body's own mask knows whose arm it is, the picture's mask has cleaner outlines but takes other things along."""
 
 
 @dataclass(frozen=True)
@@ -190,45 +164,6 @@ class MediapipeDetector:
                 followers.append(newcomer)
             else:
                 newcomer.close()
-
-
-def largest_person_mask(image: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-    """How surely each pixel of uint8 [H, W, 3] belongs to its largest person: float32 [H, W], 0..1. None: nobody.
-
-    With it that person's joints, float32 [133, 3] as a `PoseDetector` gives them. Two models decide together: one
-    looks along the body, the other at the picture around it. Others beside the person are not marked.
-    """
-    image = np.ascontiguousarray(image)
-    height, width = image.shape[:2]
-    with ExitStack() as graphs:
-        followers: list[_Follower] = []
-        squares = graphs.enter_context(_Finder()).find(image, tiles=True)
-        MediapipeDetector()._add_newcomers(image, squares, followers, graphs)
-        if not followers:
-            return None
-        largest = max(followers, key=lambda follower: follower.square.side)
-        side_inputs = {"complexity": 1, "with_mask": True}
-        inputs = {"image": image, "roi": largest.square.region(width, height)}
-        mask = graphs.enter_context(_Graph(_BODY_MASK_GRAPH, ("mask",), side_inputs, inputs)).run(inputs).mask
-        left, top, right, bottom = _box_around(largest.joints, width, height)
-        inputs = {"image": np.ascontiguousarray(image[top:bottom, left:right])}
-        around = graphs.enter_context(_Graph(_PICTURE_MASK_GRAPH, ("mask",), {"landscape": 0}, inputs)).run(inputs).mask
-    if mask is None or around is None:
-        return None
-    combined = np.array(mask, np.float32).reshape(height, width) * _BODY_MASK_WEIGHT
-    around = np.asarray(around, np.float32).reshape(bottom - top, right - left)
-    combined[top:bottom, left:right] += around * (1 - _BODY_MASK_WEIGHT)
-    return np.clip(combined, 0, 1), largest.joints
-
-
-def _box_around(joints: np.ndarray, width: int, height: int) -> tuple[int, int, int, int]:
-    """Left, top, right, bottom of a person's joints with room for hair and clothes, inside the picture."""
-    points = joints[joints[:, 2] > 0, :2]
-    low, high = points.min(0), points.max(0)
-    margin = 0.2 * (high - low).max()
-    left, top = np.maximum(low - margin, 0).astype(int)
-    right, bottom = np.minimum(high + margin + 1, (width, height)).astype(int)
-    return int(left), int(top), int(right), int(bottom)
 
 
 class _Graph:

@@ -12,6 +12,7 @@ from animateanywhere.errors import InputError
 from tests.tiny import tiny_components
 from trainer.config import DataConfig
 from trainer.dataset import (
+    ClipLabels,
     LatentClips,
     TrainingClip,
     cache_latents,
@@ -95,15 +96,28 @@ def test_another_vae_or_pose_style_does_not_reuse_the_cache(clips):
 
 
 def test_batches_hold_one_orientation_and_follow_the_generator(clips):
-    latents = LatentClips(cache_latents(clips, tiny_components().vae, STYLE, lambda done: None))
+    latents = LatentClips(clips, cache_latents(clips, tiny_components().vae, STYLE, lambda done: None))
     shapes = set()
     for seed in range(8):
         batch = latents.batch(3, torch.Generator().manual_seed(seed))
         again = latents.batch(3, torch.Generator().manual_seed(seed))
         assert torch.equal(batch.video, again.video) and batch.captions == again.captions
         assert batch.video.shape[0] == 3 and batch.pose.shape == batch.video.shape
+        assert batch.human_mask.shape[0] == len(batch.cameras) == 3
+        assert batch.human_mask.shape[2:] == batch.background_pixels.shape[1:3]
         shapes.add(tuple(batch.video.shape))
     assert len(shapes) == 2
+
+
+def test_labels_are_the_clips_own_and_untrusted_cameras_are_left_out(clips, tmp_path):
+    clip = TrainingClip.load(clips[0])
+    labels = ClipLabels.read(clips[0])
+    assert torch.equal(labels.human_mask(), clip.human_mask) and clip.human_mask.any()
+    assert np.array_equal(labels.camera.camera_from_world, clip.camera_from_world.numpy())
+    assert labels.camera.image_size == (clip.video.shape[2], clip.video.shape[1])
+    replace(clip, camera_confidence=0.0).save(tmp_path / "doubtful.safetensors")
+    assert TrainingClip.load(tmp_path / "doubtful.safetensors").camera_confidence == 0
+    assert ClipLabels.read(tmp_path / "doubtful.safetensors").camera is None
 
 
 def test_crops_have_eight_frames_of_the_asked_size(clips):

@@ -1,18 +1,20 @@
 """Whole runs on the tiny networks: what trains, what stays, stop and resume."""
 
 import json
+import random
 from dataclasses import replace
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
-from animateanywhere.config import ModelConfig
+from animateanywhere.config import EpipolarConfig, ModelConfig
 from animateanywhere.errors import Cancelled, InputError
 from animateanywhere.pipeline import AnimateAnywherePipeline
 from tests.tiny import random_inputs, tiny_components
+from tests.trainer.killing import losses, run_with_kills, weights
 from trainer.config import DataConfig, OptimizerConfig, StageConfig, TrainConfig
-from trainer.events import RunFinished, StepDone, read_events
+from trainer.events import RunFinished, StepDone, ValidationDone, read_events
 from trainer.loop import Trainer, stage_parameters
 from trainer.presets import PRESETS
 from trainer.run_folder import RunFolder
@@ -83,6 +85,74 @@ def test_what_a_stage_does_not_train_is_unchanged_bit_for_bit(finished_run):
             assert equal == (part not in STAGES[later].trains), f"{part} in stage {later}"
 
 
+def test_the_joint_stage_minimises_and_reports_the_epipolar_loss(data_folder, tmp_path):
+    config = tiny_config(data_folder, {"vae": 1, "base": 1, "pose": 1, "joint": 3})
+    config = replace(config, model=replace(config.model, num_frames=16), drop_all=0.0, drop_each=0.0, log_every=2)
+    steps = {}
+    for mode in ("adaptive", "off"):
+        folder = run(replace(config, epipolar=EpipolarConfig(mode=mode, weight=0.5, person_margin=0)), tmp_path / mode)
+        steps[mode] = [e for e in read_events(folder.events) if isinstance(e, StepDone)]
+    pose, *joint = steps["adaptive"][2:]
+    assert pose.epipolar is None and pose.latent_grad_norm is None
+    for step in joint:
+        assert 0 < step.epipolar < 1 and 0 < step.suppressed_share < 0.35 and 0 <= step.degenerate_share <= 1
+        assert step.total == pytest.approx(step.latent + 0.5 * step.epipolar, rel=1e-5)
+    assert [step.latent_grad_norm is not None for step in joint] == [False, True, True]
+    assert joint[1].latent_grad_norm > 0 and joint[1].epipolar_grad_norm > 0
+    plain = steps["off"][3:]
+    assert all(step.epipolar is None and step.total == step.latent for step in plain)
+    assert plain[0].latent == joint[0].latent and plain[1].latent != joint[1].latent, "it must change what is learnt"
+
+
+def test_the_perceptual_loss_joins_below_its_timestep(data_folder, tmp_path):
+    torch.manual_seed(0)
+    convolutions = {0: (4, 3), 3: (6, 4)}
+    state = {f"features.{i}.weight": torch.randn(*shape, 3, 3) for i, shape in convolutions.items()}
+    state |= {f"features.{i}.bias": torch.zeros(shape[0]) for i, shape in convolutions.items()}
+    save_file(state, tmp_path / "net.safetensors")
+    config = tiny_config(data_folder, {"vae": 1, "base": 1, "pose": 1, "joint": 2})
+    config = replace(config, perceptual_network=str(tmp_path / "net.safetensors"), log_every=1, drop_all=0.0)
+    seen = {}
+    for below in (1000, 0):
+        folder = run(replace(config, perceptual_below=below), tmp_path / str(below))
+        seen[below] = {(e.stage, e.step): e for e in read_events(folder.events) if isinstance(e, StepDone)}
+    for (stage, step), event in seen[1000].items():
+        assert (event.perceptual is not None) == (stage in ("pose", "joint")), (stage, step)
+    joint = seen[1000]["joint", 1]
+    epipolar = 0.005 * (joint.epipolar or 0.0)
+    assert joint.total == pytest.approx(joint.latent + 0.2 * joint.perceptual + epipolar, rel=1e-5)
+    assert joint.perceptual > 0 and joint.perceptual_grad_norm > 0 and joint.latent_grad_norm > 0
+    assert all(event.perceptual is None for event in seen[0].values())
+
+
+def test_a_finished_model_is_fine_tuned_and_its_best_checkpoint_marked(finished_run, data_folder, tmp_path):
+    config = tiny_config(data_folder, {"bml-only": 4}, "copy")
+    config = replace(config, start_from=str(finished_run.last), save_every=1, keep_last=1)
+    config = replace(config, data=replace(config.data, num_val_clips=1))
+    folder = run(config, tmp_path / "tuned")
+    measured = {e.step: e.loss for e in read_events(folder.events) if isinstance(e, ValidationDone)}
+    assert list(measured) == [0, 1, 2, 3, 4] and len(set(measured.values())) == 5
+    best = min(range(1, 5), key=measured.get)
+    assert folder.best.resolve() == folder.checkpoint(0, "bml-only", best).resolve()
+    assert [p.name[-1] for p in folder.list_checkpoints()] == sorted({str(best), "4"})
+    before, after = (path / "pretrained_model" for path in (finished_run.last, folder.last))
+    for file in before.rglob("*.safetensors"):
+        a, b = load_file(file), load_file(after / file.relative_to(before))
+        equal = all(torch.equal(a[name], b[name]) for name in a)
+        assert equal == (file.parent.name != "background_motion_learner"), file
+    model = AnimateAnywherePipeline.from_model(str(folder.last)).model
+    assert model.name == "tiny-finetuned" and model.trained_on.endswith("; then trained on 2 more stage-world clips")
+    assert TrainConfig.from_json(folder.config.read_text()).model == model
+
+
+def test_the_held_out_loss_of_the_same_weights_is_the_same(finished_run, data_folder, tmp_path):
+    config = tiny_config(data_folder, {"bml-only": 1})
+    config = replace(config, start_from=str(finished_run.last), data=replace(config.data, num_val_clips=2))
+    first = [run(replace(config, seed=seed), tmp_path / str(seed)) for seed in (1, 2)]
+    losses = [next(e for e in read_events(f.events) if isinstance(e, ValidationDone)) for f in first]
+    assert losses[0] == losses[1] and losses[0].loss > 0
+
+
 def test_stop_and_resume_equals_an_uninterrupted_run(data_folder, tmp_path):
     """Losses and weights are the same bit for bit, over a stage boundary and in the middle of a stage."""
     config = tiny_config(data_folder, {"vae": 2, "base": 2, "pose": 3, "joint": 4})
@@ -111,6 +181,18 @@ def test_stop_and_resume_equals_an_uninterrupted_run(data_folder, tmp_path):
     for file in (whole.last / "pretrained_model").rglob("*.safetensors"):
         other = load_file(parts.last / "pretrained_model" / file.relative_to(whole.last / "pretrained_model"))
         assert all(torch.equal(t, other[k]) for k, t in load_file(file).items()), file
+
+
+def test_killed_at_random_moments_it_ends_as_if_nothing_had_happened(data_folder, tmp_path):
+    config = tiny_config(data_folder, {"vae": 2, "base": 4, "pose": 4, "joint": 6})
+    config = replace(config, save_every=2, num_threads=1)
+    whole, killed = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "killed")
+    assert run_with_kills(config, whole, 0, random.Random(0)) == 0
+    assert run_with_kills(config, killed, 3, random.Random(0)) >= 1
+    assert losses(killed) == losses(whole)
+    expected, got = weights(whole), weights(killed)
+    assert expected.keys() == got.keys()
+    assert all(torch.equal(tensor, got[file][name]) for file in got for name, tensor in expected[file].items())
 
 
 def test_loss_falls_when_one_clip_is_learnt_by_heart(data_folder, tmp_path):

@@ -64,6 +64,41 @@ def test_pruning_keeps_the_newest_and_the_end_of_every_stage(tmp_path):
     assert [p.name for p in folder.list_checkpoints()] == ["0-vae-000010", "1-base-000010", "1-base-000015"]
 
 
+def test_a_run_killed_while_replacing_or_deleting_a_checkpoint_is_put_right(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    folder.create(resume=False)
+    for step in (10, 20):
+        folder.publish(draft(folder, str(step)), folder.checkpoint(0, "base", step))
+    replaced, deleted = folder.checkpoint(0, "base", 20), folder.checkpoint(0, "base", 10)
+    replaced.rename(replaced.with_name(".old-" + replaced.name))
+    deleted.rename(deleted.with_name(".old-deleted-" + deleted.name))
+    assert not folder.last.exists()
+    folder.write_config("{}")
+    folder.create(resume=True)
+    assert (folder.last / "text").read_text() == "20"
+    assert sorted(p.name for p in folder.checkpoints.iterdir()) == ["0-base-000020", "last"]
+
+
+def test_a_line_torn_by_a_kill_is_dropped_before_the_next(tmp_path):
+    path = tmp_path / "events.jsonl"
+    EventWriter(path).write(STEP)
+    path.write_text(path.read_text() + '{"event": "StepD')
+    EventWriter(path).write(RunFinished("done"))
+    assert list(read_events(path)) == [STEP, RunFinished("done")]
+
+
+def test_the_best_checkpoint_outlives_pruning(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    folder.create(resume=False)
+    for step in (10, 20, 30, 40):
+        folder.publish(draft(folder, str(step)), folder.checkpoint(0, "bml-only", step))
+        if step == 20:
+            folder.mark_best(folder.checkpoint(0, "bml-only", step))
+        folder.prune(keep_last=1)
+    assert [p.name for p in folder.list_checkpoints()] == ["0-bml-only-000020", "0-bml-only-000040"]
+    assert (folder.best / "text").read_text() == "20"
+
+
 def test_stop_is_asked_for_by_a_file(tmp_path):
     folder = RunFolder(tmp_path / "run")
     folder.create(resume=False)

@@ -1,0 +1,50 @@
+"""Pieces of the objectives that can be checked by hand."""
+
+import pytest
+import torch
+
+from animateanywhere.losses import one_step_clean, velocity_target
+from trainer.objectives import crop_window, gradient_norms
+
+
+def masks(*spots, size=(8, 96, 168)):
+    mask = torch.zeros(size, dtype=torch.bool)
+    for t, y, x in spots:
+        mask[t, y, x] = True
+    return mask
+
+
+@pytest.mark.parametrize("place", [0.0, 0.5, 0.999])
+def test_the_crop_lies_inside_on_the_grid_and_around_a_hand(place):
+    hands, person = masks((3, 5, 160), (7, 90, 10)), masks((0, 50, 50))
+    top, left, height, width = crop_window(hands, person, 64, 8, place)
+    assert (height, width) == (64, 64) and top % 8 == left % 8 == 0
+    assert 0 <= top <= 96 - 64 and 0 <= left <= 168 - 64
+    assert hands[:, top : top + height, left : left + width].any()
+
+
+def test_without_hands_the_person_and_without_a_person_any_place():
+    top, left, *_ = crop_window(masks(), masks((0, 48, 84)), 32, 8, 0.7)
+    assert (top, left) == (32, 64)  # 48 - 16 and 84 - 16, down to multiples of 8
+    corners = {crop_window(masks(), masks(), 32, 8, place)[:2] for place in (0.0, 0.5, 0.99)}
+    assert len(corners) == 3
+
+
+def test_a_picture_smaller_than_the_crop_is_taken_whole():
+    assert crop_window(masks(), masks(), 256, 8, 0.5) == (0, 0, 96, 168)
+
+
+def test_one_step_back_from_the_true_velocity_is_the_clean_clip():
+    torch.manual_seed(0)
+    clean, noise = torch.randn(2, 4, 3, 5, 6), torch.randn(2, 4, 3, 5, 6)
+    alphas, timestep = torch.linspace(0.999, 0.01, 1000), torch.tensor([20, 700])
+    noisy, velocity = velocity_target(clean, noise, alphas, timestep)
+    assert torch.allclose(one_step_clean(noisy, velocity, alphas, timestep), clean, atol=1e-4)
+
+
+def test_gradient_norms_are_each_terms_own_and_leave_the_graph():
+    parameters = [torch.nn.Parameter(torch.tensor([3.0, 4.0])), torch.nn.Parameter(torch.tensor([1.0]))]
+    terms = {"square": parameters[0].square().sum() / 2, "other": 2 * parameters[1].sum()}
+    assert gradient_norms(terms, parameters) == pytest.approx({"square": 5.0, "other": 2.0})
+    sum(terms.values()).backward()
+    assert parameters[0].grad.tolist() == [3.0, 4.0]

@@ -1,0 +1,45 @@
+"""A prepared dataset as the trainer reads it: paths of whole clips, some of them held out."""
+
+import hashlib
+from pathlib import Path
+from typing import Literal
+
+from animateanywhere.errors import InputError
+from trainer.prepare.records import read_index
+
+HELD_OUT_SHARE = 0.2
+
+
+def prepared_clips(dataset: Path, split: Literal["train", "val"]) -> list[Path]:
+    """Files of a split's clips, in order of their ids; each loads with `TrainingClip.load`.
+
+    About a fifth is held out, chosen by the clips' ids alone: more videos do not move a clip to the other side. Of two
+    or more clips at least one is on either side. Raises InputError if the folder is no dataset, holds no kept clip, or
+    a clip's file is missing.
+    """
+    if split not in ("train", "val"):
+        raise InputError(f"split {split!r}: expected train or val")
+    dataset = Path(dataset)
+    ids = sorted(row["id"] for row in read_index(dataset)["clips"] if row["kept"])
+    if not ids:
+        raise InputError(f"{dataset} holds no clip: see its report.html for why each was dropped, prepare other videos")
+    paths = [dataset / "clips" / f"{clip}.safetensors" for clip in ids]
+    missing = [path for path in paths if not path.exists()]
+    if missing:
+        raise InputError(f"{missing[0]} is missing: run `python -m trainer prepare` again, it makes what is not there")
+    held_out = _held_out(ids)
+    return [path for path, clip in zip(paths, ids, strict=True) if (clip in held_out) == (split == "val")]
+
+
+def _held_out(ids: list[str]) -> set[str]:
+    draws = {clip: _draw(clip) for clip in ids}
+    chosen = {clip for clip, draw in draws.items() if draw < HELD_OUT_SHARE}
+    if len(ids) >= 2:
+        chosen = chosen or {min(ids, key=draws.get)}
+        chosen -= {max(ids, key=draws.get)} if len(chosen) == len(ids) else set()
+    return chosen
+
+
+def _draw(clip: str) -> float:
+    """0..1, the same for the same id."""
+    return int.from_bytes(hashlib.sha256(f"held out {clip}".encode()).digest()[:8], "big") / 2**64
