@@ -87,7 +87,7 @@ _PART_CONFIDENCE = 0.9
 
 
 @dataclass(frozen=True)
-class _Square:
+class Square:
     """Rotated square around a person: centre and side in pixels, rotation in radians."""
 
     x: float
@@ -96,7 +96,7 @@ class _Square:
     rotation: float
 
     @classmethod
-    def around(cls, centre: tuple[float, float], rim: tuple[float, float]) -> "_Square":
+    def around(cls, centre: tuple[float, float], rim: tuple[float, float]) -> "Square":
         """From the hip centre and a point on the circle around the whole body, above the head (both in pixels)."""
         dx, dy = rim[0] - centre[0], rim[1] - centre[1]
         side = 2 * math.hypot(dx, dy) * _SQUARE_MARGIN
@@ -114,7 +114,7 @@ class _Square:
             rotation=self.rotation,
         )
 
-    def is_near(self, other: "_Square") -> bool:
+    def is_near(self, other: "Square") -> bool:
         """The same person seen twice."""
         return math.hypot(self.x - other.x, self.y - other.y) < 0.2 * max(self.side, other.side)
 
@@ -130,19 +130,19 @@ class MediapipeDetector:
     def detect(self, frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """Yield float32 [people, 133, 3] (x, y in pixels, confidence) per uint8 [H, W, 3] frame, in order."""
         with ExitStack() as graphs:
-            finder = graphs.enter_context(_Finder())
-            followers: list[_Follower] = []
+            finder = graphs.enter_context(Finder())
+            followers: list[Follower] = []
             for index, frame in enumerate(frames):
                 frame = np.ascontiguousarray(frame)
                 rows = [follower.step(frame) for follower in followers]
                 followers = self._keep(followers, rows)
                 if index % _LOOK_EVERY == 0 or not followers:
                     thorough = index % _LOOK_EVERY == 0
-                    self._add_newcomers(frame, finder.find(frame, tiles=thorough), followers, graphs)
+                    self.add_newcomers(frame, finder.find(frame, tiles=thorough), followers, graphs)
                 people = [follower.joints for follower in followers]
                 yield np.stack(people) if people else np.zeros((0, NUM_JOINTS, 3), np.float32)
 
-    def _keep(self, followers: list["_Follower"], found: list[bool]) -> list["_Follower"]:
+    def _keep(self, followers: list["Follower"], found: list[bool]) -> list["Follower"]:
         """Drop whoever was lost, and the younger of two followers that ended up on one person."""
         kept = []
         for follower, is_found in zip(followers, found, strict=True):
@@ -152,13 +152,14 @@ class MediapipeDetector:
                 follower.close()
         return kept
 
-    def _add_newcomers(self, frame, squares: list[_Square], followers: list["_Follower"], graphs: ExitStack) -> None:
+    def add_newcomers(self, frame, squares: list[Square], followers: list["Follower"], graphs: ExitStack) -> None:
+        """Follow whoever stands in `squares` and is not followed yet; `graphs` closes what is opened."""
         for square in squares:
             if len(followers) >= self.max_people:
                 return
             if any(square.is_near(other.square) for other in followers):
                 continue
-            newcomer = graphs.enter_context(_Follower(square))
+            newcomer = graphs.enter_context(Follower(square))
             is_person = newcomer.settles_on_a_person(frame)
             if is_person and not any(newcomer.square.is_near(other.square) for other in followers):
                 followers.append(newcomer)
@@ -166,7 +167,7 @@ class MediapipeDetector:
                 newcomer.close()
 
 
-class _Graph:
+class Graph:
     """One running mediapipe graph, closed once."""
 
     def __init__(self, config: str, outputs: tuple[str, ...], side_inputs: dict, first: dict):
@@ -195,13 +196,13 @@ class _Graph:
         self.close()
 
 
-class _Finder(_Graph):
+class Finder(Graph):
     """Where people may be in a picture."""
 
     def __init__(self):
         super().__init__(_FIND_GRAPH, ("people",), {}, {"image": np.zeros((32, 32, 3), np.uint8)})
 
-    def find(self, frame: np.ndarray, tiles: bool) -> list[_Square]:
+    def find(self, frame: np.ndarray, tiles: bool) -> list[Square]:
         """Squares around people, surest first; `tiles` also looks closer, at small people, and takes longer."""
         height, width = frame.shape[:2]
         found = self._find_in(frame, 0, 0, _FULL_SCORE)
@@ -212,22 +213,22 @@ class _Finder(_Graph):
         found.sort(key=lambda scored: -scored[0])
         return [square for _, square in found]
 
-    def _find_in(self, picture: np.ndarray, left: int, top: int, least_score: float) -> list[tuple[float, _Square]]:
+    def _find_in(self, picture: np.ndarray, left: int, top: int, least_score: float) -> list[tuple[float, Square]]:
         height, width = picture.shape[:2]
         found = []
         for person in self.run({"image": np.ascontiguousarray(picture)}).people or []:
             points = person.location_data.relative_keypoints
             centre, rim = ((left + point.x * width, top + point.y * height) for point in points[:2])
             if person.score[0] >= least_score:
-                found.append((person.score[0], _Square.around(centre, rim)))
+                found.append((person.score[0], Square.around(centre, rim)))
         return found
 
 
-class _Follower(_Graph):
+class Follower(Graph):
     """Follows one person from frame to frame."""
 
-    def __init__(self, square: _Square):
-        blank = {"image": np.zeros((32, 32, 3), np.uint8), "roi": _Square(16, 16, 32, 0).region(32, 32)}
+    def __init__(self, square: Square):
+        blank = {"image": np.zeros((32, 32, 3), np.uint8), "roi": Square(16, 16, 32, 0).region(32, 32)}
         super().__init__(_FOLLOW_GRAPH, _FOLLOW_OUTPUTS, {"complexity": 1, "irises": False}, blank)
         self.square = square
         self.joints = np.zeros((NUM_JOINTS, 3), np.float32)
@@ -240,7 +241,7 @@ class _Follower(_Graph):
         if seen.body is None or seen.square is None:
             return False
         centre, rim = ((point.x * width, point.y * height) for point in seen.square.landmark[:2])
-        self.square = _Square.around(centre, rim)
+        self.square = Square.around(centre, rim)
         self._visibility = np.array([point.visibility for point in seen.body.landmark])
         self.joints = _wholebody(seen, width, height)
         return bool(math.hypot(rim[0] - centre[0], rim[1] - centre[1]) > 4)

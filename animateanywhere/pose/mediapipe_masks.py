@@ -4,7 +4,7 @@ from contextlib import ExitStack
 
 import numpy as np
 
-from animateanywhere.pose.mediapipe_detector import MediapipeDetector, _Finder, _Follower, _Graph, _Square
+from animateanywhere.pose.mediapipe_detector import Finder, Follower, Graph, MediapipeDetector, Square
 from animateanywhere.pose.sequence import BODY, SEEN_CONFIDENCE
 
 _BODY_MASK_GRAPH = """
@@ -47,9 +47,9 @@ def largest_person_mask(image: np.ndarray) -> tuple[np.ndarray, np.ndarray] | No
     """
     image = np.ascontiguousarray(image)
     with ExitStack() as graphs:
-        followers: list[_Follower] = []
-        squares = graphs.enter_context(_Finder()).find(image, tiles=True)
-        MediapipeDetector()._add_newcomers(image, squares, followers, graphs)
+        followers: list[Follower] = []
+        squares = graphs.enter_context(Finder()).find(image, tiles=True)
+        MediapipeDetector().add_newcomers(image, squares, followers, graphs)
         if not followers:
             return None
         largest = max(followers, key=lambda follower: follower.square.side)
@@ -66,8 +66,8 @@ class PersonMasker:
 
     def __init__(self):
         self._graphs = ExitStack()
-        self._body: _Graph | None = None
-        self._picture: _Graph | None = None
+        self._body: Graph | None = None
+        self._picture: Graph | None = None
 
     def __enter__(self):
         return self
@@ -78,7 +78,7 @@ class PersonMasker:
     def close(self) -> None:
         self._graphs.close()
 
-    def mask(self, image: np.ndarray, joints: np.ndarray, square: _Square | None = None) -> np.ndarray | None:
+    def mask(self, image: np.ndarray, joints: np.ndarray, square: Square | None = None) -> np.ndarray | None:
         """How surely each pixel of uint8 [H, W, 3] belongs to the person with `joints` [133, 3]: float32 [H, W], 0..1.
 
         None where the models do not see a person there. `square` saves working it out from the joints.
@@ -94,10 +94,8 @@ class PersonMasker:
         picture = {"image": np.ascontiguousarray(image[top:bottom, left:right])}
         if self._body is None:
             side_inputs = {"complexity": 1, "with_mask": True}
-            self._body = self._graphs.enter_context(_Graph(_BODY_MASK_GRAPH, ("mask",), side_inputs, body))
-            self._picture = self._graphs.enter_context(
-                _Graph(_PICTURE_MASK_GRAPH, ("mask",), {"landscape": 0}, picture)
-            )
+            self._body = self._graphs.enter_context(Graph(_BODY_MASK_GRAPH, ("mask",), side_inputs, body))
+            self._picture = self._graphs.enter_context(Graph(_PICTURE_MASK_GRAPH, ("mask",), {"landscape": 0}, picture))
         mask, around = self._body.run(body).mask, self._picture.run(picture).mask
         if mask is None or around is None:
             return None
@@ -107,7 +105,7 @@ class PersonMasker:
         return np.clip(combined, 0, 1)
 
 
-def _square_of(joints: np.ndarray) -> _Square | None:
+def _square_of(joints: np.ndarray) -> Square | None:
     """The square that mediapipe would put around a body with these joints [133, 3]; None if its hips are not known."""
     known = joints[BODY][joints[BODY, 2] >= SEEN_CONFIDENCE, :2]
     if not len(known) or not joints[_HIPS + _SHOULDERS, :2].any(1).all():
@@ -119,7 +117,7 @@ def _square_of(joints: np.ndarray) -> _Square | None:
         return None
     reach = float(np.linalg.norm(known - centre, axis=1).max()) * _HEAD_ROOM
     rim = centre + up / length * max(reach, 1.6 * length)
-    return _Square.around((float(centre[0]), float(centre[1])), (float(rim[0]), float(rim[1])))
+    return Square.around((float(centre[0]), float(centre[1])), (float(rim[0]), float(rim[1])))
 
 
 def _box_around(joints: np.ndarray, width: int, height: int) -> tuple[int, int, int, int]:
