@@ -46,6 +46,22 @@ def one_step_clean(noisy, velocity, alphas_cumprod, timestep) -> torch.Tensor:
     return abar.sqrt() * noisy.float() - (1 - abar).sqrt() * velocity.float()
 
 
-def latent_loss(velocity_pred, velocity) -> torch.Tensor:
-    """Equation 5 in velocity form (what the base model was trained with), mean squared error in float32."""
-    return torch.nn.functional.mse_loss(velocity_pred.float(), velocity.float())
+def latent_loss(velocity_pred, velocity, weight: torch.Tensor | None = None) -> torch.Tensor:
+    """Equation 5 in velocity form (what the base model was trained with), mean squared error in float32.
+
+    `weight [B, F, 1, h, w]`: how much each place counts, relative to the others; None: all alike, as in the paper.
+    """
+    error = (velocity_pred.float() - velocity.float()).square()
+    return error.mean() if weight is None else (error * (weight / weight.mean())).mean()
+
+
+def human_weight(human_mask: torch.Tensor, latent_shape: torch.Size, weight: float) -> torch.Tensor:
+    """`weight` at latents in which the person is seen in any pixel, 1 elsewhere.
+
+    `human_mask` bool `[B, T, H, W]`, `latent_shape` (B, F, C, h, w) of the same clip -> float32 `[B, F, 1, h, w]`.
+    """
+    batch, frames, _, height, width = latent_shape
+    seen = torch.nn.functional.adaptive_max_pool3d(
+        human_mask[:, None].float(), (frames, height, width)
+    )  # [B, 1, F, h, w]
+    return 1 + (weight - 1) * seen.transpose(1, 2)

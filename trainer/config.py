@@ -88,6 +88,8 @@ class TrainConfig:
     """Training clips."""
     stages: tuple[StageConfig, ...] = ()
     """Stages in order."""
+    human_weight: float = 1.0
+    """How much a place that shows the person counts in the latent loss, against 1 for the background (paper: 1)."""
     perceptual_network: str = ""
     """Weights of the perceptual loss in torchvision's VGG format: a file, or a Hub id such as timm/vgg16.tv_in1k. Empty: the
     loss is left out."""
@@ -119,6 +121,8 @@ class TrainConfig:
     """cuda, cpu, or auto: CUDA where there is one."""
 
     def __post_init__(self):
+        if self.human_weight <= 0:
+            raise InputError(f"human_weight {self.human_weight}: expected a number above 0")
         if not 0.0 <= self.drop_all + 4 * self.drop_each <= 1.0:
             raise InputError(f"drop_all {self.drop_all} + 4 x drop_each {self.drop_each}: expected at most 1")
 

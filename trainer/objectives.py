@@ -15,7 +15,7 @@ from animateanywhere.conditioning import (
 from animateanywhere.denoiser import Denoiser
 from animateanywhere.epipolar_loss import EpipolarConstraint, EpipolarTerm, draw_constraint
 from animateanywhere.epipolar_rows import background_tokens
-from animateanywhere.losses import LossTerms, latent_loss, one_step_clean, velocity_target
+from animateanywhere.losses import LossTerms, human_weight, latent_loss, one_step_clean, velocity_target
 from animateanywhere.perceptual import PerceptualNetwork, perceptual_loss
 from trainer.config import TrainConfig
 from trainer.dataset import TrainingBatch, read_window
@@ -87,7 +87,10 @@ def denoising_loss(
     if perceptual is not None and "perceptual" in stage.losses:
         guess = one_step_clean(noisy, predicted, components.scheduler.alphas_cumprod, timestep)
         seen["perceptual"] = _perceptual_term(components.vae, perceptual, batch, guess, timestep, config, generator)
-    return LossTerms(latent=latent_loss(predicted, velocity), **seen)
+    weight = None
+    if config.human_weight != 1:
+        weight = human_weight(batch.human_mask, clean.shape, config.human_weight).to(device)
+    return LossTerms(latent=latent_loss(predicted, velocity, weight), **seen)
 
 
 def _perceptual_term(vae, network, batch, guess, timestep, config, generator) -> torch.Tensor | None:

@@ -65,6 +65,21 @@ STAGES = {
             drops=("human", "background", "pose", "prompt"),
         ),
         Stage(
+            "together",
+            "denoise",
+            trains=(
+                "transformer",
+                "text_encoder",
+                "pose_controlnet",
+                "reference_net",
+                "background_motion_learner",
+            ),
+            uses_pose=True,
+            uses_reference=True,
+            losses=("perceptual", "epipolar"),
+            drops=("human", "background", "pose", "prompt"),
+        ),
+        Stage(
             "bml-only",
             "denoise",
             trains=("background_motion_learner",),
@@ -75,8 +90,9 @@ STAGES = {
         ),
     )
 }
-"""`vae` and `base` are stage 0 (mini only); `pose`, `reference`, `joint` are the paper's stages 1, 2, 3; `bml-only` fine-tunes
-a finished model on a handful of clips."""
+"""`vae` and `base` are stage 0 (mini only); `pose`, `reference`, `joint` are the paper's stages 1, 2, 3. `together` (mini only)
+goes on with the base too, which a base that was trained for an hour still needs; `bml-only` fine-tunes a finished model on a
+handful of clips."""
 
 
 def get_stage(name: str) -> Stage:
