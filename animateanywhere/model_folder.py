@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import logging
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,8 @@ FINISHED_PARTS = (*BRANCH_PARTS, "background_motion_learner")
 """What a model has, beside its base, once all its stages are done."""
 EMBEDDED_MODEL = Path(__file__).resolve().parents[1] / "assets" / "mini"
 HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -90,10 +93,19 @@ def resolve_model(name: str, revision: str | None = None) -> Path:
     if not HUB_ID.fullmatch(name):
         raise InputError(f"unknown model {name!r}: expected 'mini', a folder with {SETTINGS}, or a Hub id 'owner/name'")
     try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=["*.json", "*.safetensors", "*.model"]))
+        return _download(name, revision, ["*.json", "*.safetensors", "*.model"])
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"model {name!r} is no folder here and could not be fetched from the Hub: {reason}") from error
+
+
+def _download(hub_id: str, revision: str | None, patterns: list[str]) -> Path:
+    if revision is not None:  # a commit never changes: what is here whole needs no network
+        try:
+            return Path(snapshot_download(hub_id, revision=revision, allow_patterns=patterns, local_files_only=True))
+        except LocalEntryNotFoundError:
+            log.info("%s at %s is not here yet", hub_id, revision)
+    return Path(snapshot_download(hub_id, revision=revision, allow_patterns=patterns))
 
 
 def is_plain_base(folder: Path) -> bool:
