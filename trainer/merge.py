@@ -26,6 +26,8 @@ from trainer.model_card import copy_run_config
 from trainer.new_folder import new_folder
 
 Tensors = dict[str, torch.Tensor]
+ATTENTION = re.compile(r"(.+\.attn1\.(?:to_q|to_k|to_v|to_out\.0))(?:\.lora_A\.\w+)?\.weight")
+"""Names of what the adapter updates, in a network's own weights or in a LoRA of its own."""
 
 
 @dataclass(frozen=True)
@@ -54,12 +56,11 @@ def write_merged(info: CheckpointInfo, folder: Path) -> None:
     """Fill `folder`, which is there and empty, with the merged model of the fine-tune `info`."""
     finished, rank = finished_model(info), info.fine_tune.rank
     with _damage_of(info.path / FINE_TUNE):
-        updates = read_updates(load_file(info.path / FINE_TUNE / WEIGHTS), info.fine_tune.alpha / rank)
+        updates = read_updates(load_file(info.path / FINE_TUNE / WEIGHTS), rank, info.fine_tune.alpha)
     for part in finished.parts:
-        if part == LEARNER:
-            _merge_part(finished.path / part, folder / part, updates["transformer"], rank)
-        elif part in BRANCHES:
-            _merge_part(finished.path / part, folder / part, updates[part], rank)
+        if part in (LEARNER, *BRANCHES):
+            network = "transformer" if part == LEARNER else part
+            _merge_part(finished.path / part, folder / part, updates.get(network, {}), rank)
         else:
             shutil.copytree(finished.path / part, folder / part)
     copy_run_config(info.path, folder)
@@ -75,6 +76,9 @@ def _merge_part(source: Path, target: Path, updates: Mapping[str, Update], rank:
         if source.name in BRANCHES:
             adapter = BRANCHES[source.name].adapter_name
             config = json.loads((source / "config.json").read_text(encoding="utf-8"))
+        attention = {found[1] for found in map(ATTENTION.fullmatch, state) if found}
+        if attention != updates.keys():
+            raise ValueError(f"{len(attention)} layers of attention, {len(updates)} of the adapter for them")
         if config.get("kind") == "copy":
             merged = folded(state, updates)
         else:
@@ -96,13 +100,15 @@ def _damage_of(folder: Path) -> Iterator[None]:
         raise InputError(f"{folder} is missing, damaged or of another model ({reason}): make it again") from error
 
 
-def read_updates(state: Tensors, scale: float) -> dict[str, dict[str, Update]]:
-    """The adapter's tensors as updates: by network, then by the layer's name in it."""
+def read_updates(state: Tensors, rank: int, alpha: int) -> dict[str, dict[str, Update]]:
+    """The adapter's tensors as updates: by network, then by the layer's name in it. Raises ValueError on another rank."""
     found: dict[str, dict[str, Update]] = {}
     for name, down in state.items():
         parts = re.fullmatch(rf"(\w+)\.(.+)\.lora_A\.{FINE_TUNE}\.weight", name)
         if parts:
-            up = state[name.replace(".lora_A.", ".lora_B.")].float() * scale
+            up = state[name.replace(".lora_A.", ".lora_B.")].float() * (alpha / rank)
+            if down.shape[0] != rank or up.shape[1] != rank:
+                raise ValueError(f"{name} has rank {down.shape[0]}, expected {rank}")
             found.setdefault(parts[1], {})[parts[2]] = Update(down.float(), up)
     return found
 
