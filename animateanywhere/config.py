@@ -212,8 +212,9 @@ def _from_dict(cls, values: dict):
 
 
 def _convert(kind, value):
-    if dataclasses.is_dataclass(kind) and isinstance(value, dict):
-        return _from_dict(kind, value)
+    if isinstance(value, dict):
+        classes = [k for k in (kind, *typing.get_args(kind)) if dataclasses.is_dataclass(k)]
+        return _from_dict(classes[0], value) if classes else value
     if isinstance(value, list):
         inner = typing.get_args(kind)[:1]
         return tuple(_convert(inner[0], item) if inner else item for item in value)

@@ -21,6 +21,8 @@ FLOORS = {
     "media": 0,
     "latent_grid": 0,
     "memory": 0,
+    "fingerprint": 0,
+    "model_folder": 0,
     "examples": 0,
 }
 FLOORS |= {"geometry": 1, "models": 2, "pose": 2, "segmentation": 2, "architectures": 3}

@@ -1,4 +1,4 @@
-"""`python -m trainer train|evaluate|prepare|synthesize`: training from the command line."""
+"""`python -m trainer train|evaluate|prepare|synthesize|merge|export`: training from the command line."""
 
 import argparse
 import dataclasses
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from animateanywhere.__main__ import add_config_options
 from animateanywhere.cancel import CancelToken
+from animateanywhere.config import field_help
 from animateanywhere.errors import Cancelled, InputError
 from animateanywhere.memory import keep_freed_memory
 from trainer.config import DataConfig, TrainConfig
@@ -28,6 +29,7 @@ def build_parser() -> argparse.ArgumentParser:
     source.add_argument("--config", type=Path, help="json file of a TrainConfig, such as a run's train_config.json")
     train.add_argument("--output", type=Path, required=True, help="run folder, for example runs/my-mini")
     train.add_argument("--dataset", type=Path, help="train on this folder made by prepare, not on stage world")
+    train.add_argument("--start-from", metavar="MODEL", help=field_help(TrainConfig)["start_from"])
     train.add_argument("--resume", action="store_true", help="go on from the run folder's last checkpoint")
     evaluate = commands.add_parser("evaluate", help="score a model on stage-world clips it never saw")
     evaluate.add_argument("--model", default="mini", help="'mini', a model folder, or a Hub id")
@@ -60,7 +62,22 @@ def build_parser() -> argparse.ArgumentParser:
     synthesize.add_argument("--seed", type=int, default=0, help="index of the first clip within the split")
     synthesize.add_argument("--split", choices=("train", "val", "test"), default="train", help="which disjoint seeds")
     synthesize.add_argument("--output", type=Path, required=True, help="folder for the clips")
+    add_model_commands(commands)
     return parser
+
+
+def add_model_commands(commands) -> None:
+    merge = commands.add_parser("merge", help="fold a LoRA fine-tune into its finished model")
+    merge.add_argument("--model", required=True, help="the fine-tune: a checkpoint of stage lora, or a Hub id")
+    merge.add_argument("--output", type=Path, required=True, help="folder to make for the merged model")
+    export = commands.add_parser("export", help="write a model as a folder for others, with a model card")
+    export.add_argument("--model", required=True, help="'mini', a model folder or checkpoint, or a Hub id")
+    export.add_argument("--output", type=Path, required=True, help="folder to make")
+    export.add_argument("--push", metavar="OWNER/NAME", help="then upload it to the Hub under this name")
+    export.add_argument("--public", action="store_true", help="make a new repository public (default: private)")
+    export.add_argument(
+        "--base", metavar="OWNER/NAME", help="Hub id of a frozen base that was trained on from a folder"
+    )
 
 
 def _named_file(text: str) -> tuple[str, str]:
@@ -89,6 +106,8 @@ def train(args: argparse.Namespace) -> None:
     config = read_config(args, folder)
     if args.dataset is not None:
         config = replace(config, data=replace(config.data, dataset=str(args.dataset)))
+    if args.start_from is not None:
+        config = replace(config, start_from=args.start_from)
     handlers = [logging.StreamHandler(), logging.FileHandler(folder.log)]
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", handlers=handlers)
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -138,7 +157,31 @@ def evaluate(args: argparse.Namespace) -> None:
     print(f"  above frozen in {report.share_above_frozen:.0%} of clips; {report.seconds_per_clip:.1f} s per video")
 
 
-COMMANDS = {"train": train, "evaluate": evaluate, "prepare": prepare, "synthesize": synthesize}
+def merge(args: argparse.Namespace) -> None:
+    from trainer.merge import merge as fold
+
+    made = fold(args.model, args.output)
+    print(f"{args.output}  model {made.model.name}: {made.model.trained_on}")
+
+
+def export(args: argparse.Namespace) -> None:
+    from trainer.export import CARD
+    from trainer.export import export as write
+
+    folder = write(args.model, args.output, args.push, args.public, args.base)
+    print(f"{folder}  {folder / CARD} is its model card: read it before you publish")
+    if args.push:
+        print(f"https://huggingface.co/{args.push}")
+
+
+COMMANDS = {
+    "train": train,
+    "evaluate": evaluate,
+    "prepare": prepare,
+    "synthesize": synthesize,
+    "merge": merge,
+    "export": export,
+}
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -75,13 +75,29 @@ class StageConfig:
 
 
 @dataclass(frozen=True)
+class AdapterConfig:
+    """Size of the adapter that stage `lora` trains."""
+
+    rank: int = 16
+    """Width of the adapter's layers: a larger one can change more, takes more memory and learns a few clips by heart sooner."""
+    alpha: int = 16
+    """Its layers' output is multiplied by alpha / rank."""
+
+    def __post_init__(self):
+        for name in ("rank", "alpha"):
+            if not 1 <= getattr(self, name) <= 1024:
+                raise InputError(f"adapter {name} {getattr(self, name)}: expected 1 to 1024")
+
+
+@dataclass(frozen=True)
 class TrainConfig:
     """One run: model, data, and the stages in order."""
 
-    architecture: Literal["mini", "tiny"] = "mini"
-    """Network sizes to start from scratch."""
+    architecture: Literal["mini", "tiny", "cogvideox1.5-5b"] = "mini"
+    """Network sizes of a run from scratch; for a base that is started from, how many of its blocks a branch has, and the rank."""
     start_from: str = ""
-    """A finished model to go on from: 'mini', a model folder, or a Hub id. Empty: from scratch."""
+    """A model to go on from: 'mini', a model folder, or a Hub id; or a plain CogVideoX base (folder in diffusers' layout, or Hub
+    id) whose branches this run begins. Empty: from scratch."""
     model: ModelConfig = field(default_factory=ModelConfig)
     """What inference must repeat."""
     data: DataConfig = field(default_factory=DataConfig)
@@ -99,6 +115,8 @@ class TrainConfig:
     """Timesteps, of 1000, below which the perceptual loss is used (paper: the last 30 %)."""
     perceptual_crop_px: int = 256
     """Side of the 8-frame crop that is decoded for it, around a hand or the person."""
+    adapter: AdapterConfig = field(default_factory=AdapterConfig)
+    """The adapter of stage `lora`."""
     epipolar: EpipolarConfig = field(default_factory=EpipolarConfig)
     """The epipolar loss of the stages that use it."""
     seed: int = 0

@@ -222,6 +222,7 @@ class LatentClips:
             buckets.setdefault(tuple(tensors["video"].shape), []).append(member)
         self._buckets = list(buckets.values())
         self.count = len(clips)
+        self.captions = tuple(member.caption for bucket in self._buckets for member in bucket)
 
     def batch(self, size: int, generator: torch.Generator) -> TrainingBatch:
         """A random batch; a bucket is drawn in proportion to its clips."""

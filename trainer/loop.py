@@ -12,16 +12,16 @@ from pathlib import Path
 
 import torch
 
-from animateanywhere.architectures import MINI, Architecture, Components, add_control_branches, build_components
-from animateanywhere.checkpoint import load_components, resolve_model, save_checkpoint
+from animateanywhere.architectures import Components, add_control_branches
+from animateanywhere.checkpoint import load_components, save_checkpoint
 from animateanywhere.conditioning import encode_frames
-from animateanywhere.config import ModelConfig
 from animateanywhere.errors import Cancelled, InputError
 from animateanywhere.losses import LossTerms
 from animateanywhere.models.background_motion_learner import background_motion_parameters
+from animateanywhere.models.fine_tune import add_fine_tune, fine_tune_parameters
 from animateanywhere.perceptual import PerceptualNetwork, load_perceptual_network
-from trainer.architectures import TINY
-from trainer.config import DataConfig, StageConfig, TrainConfig
+from trainer.architectures import ARCHITECTURES
+from trainer.config import StageConfig, TrainConfig
 from trainer.dataset import (
     LatentClips,
     TrainingClip,
@@ -36,11 +36,10 @@ from trainer.objectives import autoencoding_loss, denoising_loss, gradient_norms
 from trainer.optimizers import StageOptimizer, WeightAverage
 from trainer.prepare.reading import prepared_clips
 from trainer.run_folder import RunFolder
-from trainer.stage_world.captions import CAPTION_WORDS
 from trainer.stages import Stage, get_stage
+from trainer.starting import begin, read_captions
 from trainer.validation import held_out_loss
 
-ARCHITECTURES: dict[str, Architecture] = {"mini": MINI, "tiny": TINY}
 CROP_PX = 64
 """Side of the VAE's training crops, at most the picture's short side."""
 
@@ -54,6 +53,9 @@ def stage_parameters(components: Components, stage: Stage) -> dict[str, torch.nn
         module.requires_grad_(False)
     parameters: dict[str, torch.nn.Parameter] = {}
     for part in stage.trains:
+        if part == "fine_tune":
+            parameters.update(fine_tune_parameters(components))
+            continue
         if part == "background_motion_learner":
             chosen = background_motion_parameters(components.transformer)
         elif hasattr(modules[part], "own_parameters"):
@@ -86,15 +88,14 @@ class Trainer:
         if config.num_threads:
             torch.set_num_threads(config.num_threads)
         if resume and folder.last.exists():
-            self.components, _ = load_components(folder.last / "pretrained_model")
+            self.components, info = load_components(folder.last / "pretrained_model")
+            self._fine_tune = info.fine_tune
             position = json.loads((folder.last / "training_state" / "position.json").read_text())
             self.stage_index, self.step = position["stage_index"], position["step"]
-        elif config.start_from:
-            self.components, info = load_components(resolve_model(config.start_from))
-            self.config = replace(config, model=finetuned(info.model, config.data))
         else:
-            torch.manual_seed(config.seed)
-            self.components = build_components(ARCHITECTURES[config.architecture], None, CAPTION_WORDS)
+            start = begin(config)
+            self.components, self._fine_tune = start.components, start.fine_tune
+            self.config = replace(config, model=start.model)
 
     def train(self) -> None:
         """Run all remaining stages. Raises Cancelled when a stop was asked for, after saving."""
@@ -170,6 +171,10 @@ class Trainer:
             branch, layers, rank = self.config.model.branch, architecture.num_control_layers, architecture.lora_rank
             add_control_branches(self.components, branch, layers, rank)
             self._to_device()
+        if "fine_tune" in stage.restarts:
+            torch.manual_seed(self.config.seed + self.stage_index)
+            add_fine_tune(self.components, self._fine_tune.rank, self._fine_tune.alpha)
+            self._to_device()
 
     def _batches(self, stage: Stage, settings: StageConfig) -> Callable[[torch.Generator], object]:
         """A function from a generator to one batch, after caching latents where the stage needs them."""
@@ -182,7 +187,9 @@ class Trainer:
 
     def _latent_clips(self, clips: list[Path]) -> LatentClips:
         vae, style = self.components.vae, self.config.model.pose_style
-        return LatentClips(clips, self._phase("cache", len(clips), lambda on: cache_latents(clips, vae, style, on)))
+        made = LatentClips(clips, self._phase("cache", len(clips), lambda on: cache_latents(clips, vae, style, on)))
+        read_captions(self.components, made.captions)
+        return made
 
     def _validation(self, stage: Stage) -> LatentClips | None:
         if stage.objective == "autoencode" or not self._held_out:
@@ -245,7 +252,8 @@ class Trainer:
         state.mkdir(parents=True)
         live = {name: p.detach().clone() for name, p in parameters.items()}
         average.swap()
-        save_checkpoint(draft / "pretrained_model", self.components, self.config.model, stage.name, self.step)
+        to_save = (self.components, self.config.model, stage.name, self.step)
+        save_checkpoint(draft / "pretrained_model", *to_save, fine_tune=self._fine_tune)
         loss = self._validate(stage, validation) if validation else None
         average.swap()
         write_whole(state / "weights.safetensors", live, {})
@@ -287,12 +295,6 @@ def step_generator(seed: int, stage_index: int, step: int) -> torch.Generator:
     """The random numbers of one step, well apart from those of every other step, stage and seed."""
     digest = hashlib.sha256(f"{seed}/{stage_index}/{step}".encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
-
-
-def finetuned(model: ModelConfig, data: DataConfig) -> ModelConfig:
-    """What a model that goes on training is called, and what it says of itself."""
-    name = model.name if model.name.endswith("-finetuned") else f"{model.name}-finetuned"
-    return replace(model, name=name, trained_on=f"{model.trained_on}; then trained on {data.describe()}")
 
 
 def pick_device(name: str) -> torch.device:
