@@ -22,8 +22,8 @@ _SHORT_FRAMES, _SHORT_S = 8, 1.0
 _SLOW_FPS, _FAST_FPS = 5.0, 61.0
 _TINY_SHARE, _TINY_PX = 0.25, 80
 _UNSURE = 0.5
-_TREMBLE, _TREMBLE_SLOW, _SLOW_FOR_TREMBLE = 0.006, 0.010, 12.0
-"""Of the standing height; at few frames per second real movement looks like trembling."""
+_TREMBLE = ((8.0, np.inf), (12.0, 0.010), (np.inf, 0.006))
+"""(frames per second below, largest share of the standing height): at few frames real movement looks like trembling."""
 _MOSTLY = 0.8
 _SELDOM = 0.1
 _RIVAL_SIZE = 0.6
@@ -261,10 +261,10 @@ def swapped(clip: Clip) -> Finding | None:
 def jitter(clip: Clip) -> Finding | None:
     """Joints tremble all the time."""
     figure, size = clip.figure, faults.tremble(clip.figure)
-    if size <= (_TREMBLE if figure.fps >= _SLOW_FOR_TREMBLE else _TREMBLE_SLOW):
+    if size <= next(limit for fps, limit in _TREMBLE if figure.fps < fps):
         return None
     sentence = f"The joints tremble by {size:.1%} of the body's height; the video would shake."
-    return clip.throughout("jitter", "warning", sentence, step("smooth"), step("smooth", method="savitzky-golay"))
+    return clip.throughout("jitter", "warning", sentence, step("smooth"), step("smooth", method="one-euro"))
 
 
 def upside_down(clip: Clip) -> Finding | None:

@@ -1,7 +1,6 @@
 """Which foot a person stands on, from joints in the picture."""
 
 import numpy as np
-from scipy.ndimage import gaussian_filter1d
 
 from animateanywhere.pose.skeleton import FEET_OF
 
@@ -31,6 +30,8 @@ def foot_support(joints: np.ndarray, known: np.ndarray, height_px: np.ndarray, f
     lower = (lowest - lowest[:, ::-1]) / (_LOW_SHARE * height_px[:, None])
     low = 1 / (1 + np.exp(-np.clip(lower, -30, 30)))
     weight = ((still + _DOUBT) * (low + _DOUBT)) ** 2
+    from scipy.ndimage import gaussian_filter1d  # scipy loads slowly
+
     weight = gaussian_filter1d(weight / weight.sum(1, keepdims=True), _SHIFT_S * fps, axis=0, mode="nearest")
     return weight / weight.sum(1, keepdims=True)
 

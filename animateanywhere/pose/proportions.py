@@ -181,7 +181,7 @@ def _is_truly_short(limb: Limb, shares: dict[str, float | None], joints: np.ndar
     """Whether a limb is short because the body is made so: its neighbour is as short, and both lie on one line."""
     other = LIMBS[_STRAIGHT[limb.name]]
     short, neighbour = shares[limb.name] / limb.share, (shares[other.name] or 0.0) / other.share
-    alike = 1 / _ALIKE < neighbour / short < _ALIKE
+    alike = short / _ALIKE < neighbour < short * _ALIKE
     return short >= _TOLD_STRAIGHT and alike and _is_straight(limb, joints, known)
 
 

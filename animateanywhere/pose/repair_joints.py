@@ -73,8 +73,8 @@ def drop_jumps(sequence: PoseSequence, given: DropJumps) -> PoseSequence:
 class Smooth:
     """Take out trembling."""
 
-    method: Literal["one-euro", "savitzky-golay"] = "one-euro"
-    """One-Euro holds still joints still and lets fast ones go; Savitzky-Golay smooths all alike and keeps turns round."""
+    method: Literal["savitzky-golay", "one-euro"] = "savitzky-golay"
+    """Savitzky-Golay keeps turns and speeds; One-Euro holds still joints stiller and is better below 12 frames a second."""
     cutoff_hz: float = 1.5
     """One-Euro: how fast a slow joint may tremble, 0.05 to 50; lower is calmer."""
     speed_factor: float = 8.0

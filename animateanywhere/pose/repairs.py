@@ -124,7 +124,11 @@ def repairs_help() -> str:
     lines = []
     for name, repair in REPAIRS.items():
         lines.append(f"{name}: {repair.sentence}")
-        helps = field_help(repair.parameters)
+        helps, hints = field_help(repair.parameters), typing.get_type_hints(repair.parameters)
         for field in dataclasses.fields(repair.parameters):
-            lines.append(f"    {field.name}={'' if field.default is None else field.default}  {helps[field.name]}")
+            choices = [kind for kind in typing.get_args(hints[field.name]) if isinstance(kind, str)]
+            values = f" ({', '.join(choices)})" if choices else ""
+            lines.append(
+                f"    {field.name}={'' if field.default is None else field.default}{values}  {helps[field.name]}"
+            )
     return "\n".join(lines)

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 import numpy as np
-from scipy.signal import savgol_filter
 
 from animateanywhere.pose.tracks import runs_of
 
@@ -64,6 +63,8 @@ def savitzky_golay(fps: float, window_s: float) -> Filter:
 
     Source: Savitzky and Golay, Analytical Chemistry 36 (1964); scipy.signal.savgol_filter.
     """
+
+    from scipy.signal import savgol_filter  # scipy.signal loads slowly
 
     def smooth(joints: np.ndarray) -> np.ndarray:
         window = min(len(joints) - (len(joints) + 1) % 2, max(5, round(window_s * fps) // 2 * 2 + 1))
