@@ -90,8 +90,8 @@ def pose_for_person(
 ) -> tuple[PoseInput, tuple[str, ...]]:
     """One person of a pose with the limb lengths of the person in a picture, and notes on what was done.
 
-    At strength 0, and where a model of this `style` is shown a drawing itself, the pose comes back as it is. Where no body is found in the picture, it does
-    too, and the note says why. Raises InputError if there is no such person in the pose.
+    At strength 0, and where a model of this `style` is shown a drawing itself, the pose comes back as it is. Where no body is
+    found in the picture, it does too, and the note says why. Raises InputError if there is no such person in the pose.
     """
     if strength == 0:
         return pose, ()

@@ -100,19 +100,30 @@ def read_config(args: argparse.Namespace, folder: RunFolder) -> TrainConfig:
 
 def train(args: argparse.Namespace) -> None:
     from trainer.loop import Trainer
+    from trainer.processes import join_processes
 
     folder = RunFolder(args.output)
-    folder.create(args.resume)
+    folder.require(args.resume)
     config = read_config(args, folder)
     if args.dataset is not None:
         config = replace(config, data=replace(config.data, dataset=str(args.dataset)))
     if args.start_from is not None:
         config = replace(config, start_from=args.start_from)
-    handlers = [logging.StreamHandler(), logging.FileHandler(folder.log)]
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", handlers=handlers)
+    processes = join_processes(config)
+    if processes.is_main:
+        folder.create(args.resume)
+    processes.wait()
+    _log_to(folder, processes.is_main)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: folder.request_stop())
-    Trainer(config, folder, args.resume).train()
+    Trainer(config, folder, args.resume, processes).train()
+
+
+def _log_to(folder: RunFolder, is_main: bool) -> None:
+    """Of several processes one tells how the run gets on; all tell what goes wrong."""
+    handlers = [logging.StreamHandler(), *([logging.FileHandler(folder.log)] if is_main else [])]
+    level = logging.INFO if is_main else logging.WARNING
+    logging.basicConfig(level=level, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", handlers=handlers)
 
 
 def synthesize(args: argparse.Namespace) -> None:

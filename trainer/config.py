@@ -44,8 +44,12 @@ class DataConfig:
 class OptimizerConfig:
     """How weights are updated."""
 
-    name: Literal["adamw", "muon"] = "adamw"
-    """AdamW for everything (the paper), or Muon for the matrices inside blocks and AdamW for the rest (small models)."""
+    name: Literal["adamw", "muon", "adamw8bit"] = "adamw"
+    """AdamW for everything (the paper), Muon for the matrices inside blocks and AdamW for the rest (small models), or AdamW whose
+    two averages take one byte per weight each in place of four (needs torchao)."""
+    offload: bool = False
+    """Keep what the optimizer remembers of every weight, and the weights' average, in CPU memory between steps: 12 bytes per
+    trained weight less on the GPU (6 with adamw8bit), for a trip there and back at every step."""
     learning_rate: float = 1e-5
     """AdamW's step size (paper IV-A: 1e-5)."""
     matrix_learning_rate: float = 0.01
@@ -56,8 +60,13 @@ class OptimizerConfig:
     """Steps over which the step size grows from zero."""
     decay_share: float = 0.0
     """Share of the stage's last steps over which the step size falls to a twentieth; 0 keeps it constant (paper)."""
+    epsilon: float = 1e-8
+    """AdamW moves a weight by the step size however small its gradient is, down to about this: below, gradients are rounding."""
     max_grad_norm: float = 1.0
     """Gradients are scaled down to this norm."""
+
+    def __post_init__(self):
+        _require_choice("optimizer", self.name, ("adamw", "muon", "adamw8bit"))
 
 
 @dataclass(frozen=True)
@@ -69,9 +78,19 @@ class StageConfig:
     num_steps: int = 1000
     """Optimizer steps."""
     batch_size: int = 4
-    """Clips per step (crops per step for the VAE)."""
+    """Clips per step (crops per step for the VAE), all processes together."""
+    micro_batch_size: int = 0
+    """Clips that a process computes at once; the rest of its part of the batch follows, and gradients are added up. Less memory,
+    same result. 0: all at once."""
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     """How weights are updated."""
+
+    def __post_init__(self):
+        if self.batch_size < 1 or self.micro_batch_size < 0:
+            raise InputError(
+                f"stage {self.stage}: batch_size {self.batch_size}, micro_batch_size {self.micro_batch_size}: "
+                "expected at least 1, and 0 or more"
+            )
 
 
 @dataclass(frozen=True)
@@ -137,8 +156,17 @@ class TrainConfig:
     """CPU threads; 0 leaves torch's choice."""
     device: str = "auto"
     """cuda, cpu, or auto: CUDA where there is one."""
+    mixed_precision: Literal["no", "bf16", "fp16"] = "no"
+    """Precision of matrix products and convolutions; weights, losses and the optimizer stay in 32 bits. fp16 needs a GPU."""
+    gradient_checkpointing: Literal["off", "blocks", "keep_attention"] = "off"
+    """Keep of each transformer block its inputs only and compute the rest again for the gradients, which stay the same: much
+    less memory, about a third more time; keep_attention keeps the outputs of attention too: a little more memory, less time."""
+    offload_frozen: bool = False
+    """Keep in CPU memory the networks that a stage does not use, and text encoder and VAE but for their moments in a step."""
 
     def __post_init__(self):
+        _require_choice("mixed_precision", self.mixed_precision, ("no", "bf16", "fp16"))
+        _require_choice("gradient_checkpointing", self.gradient_checkpointing, ("off", "blocks", "keep_attention"))
         if self.human_weight <= 0:
             raise InputError(f"human_weight {self.human_weight}: expected a number above 0")
         if not 0.0 <= self.drop_all + 4 * self.drop_each <= 1.0:
@@ -151,3 +179,8 @@ class TrainConfig:
     def from_json(cls, text: str) -> "TrainConfig":
         """Read `to_json`'s text. Raises InputError on unknown fields or broken json."""
         return dataclass_from_json(cls, text)
+
+
+def _require_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise InputError(f"{name} {value!r}: expected one of {', '.join(choices)}")

@@ -1,12 +1,12 @@
 """A run from its first stage to its last: step, log, save, stop, resume."""
 
 import hashlib
-import json
 import logging
 import math
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,22 +22,20 @@ from animateanywhere.models.fine_tune import add_fine_tune, fine_tune_parameters
 from animateanywhere.perceptual import PerceptualNetwork, load_perceptual_network
 from trainer.architectures import ARCHITECTURES
 from trainer.config import StageConfig, TrainConfig
-from trainer.dataset import (
-    LatentClips,
-    TrainingClip,
-    cache_latents,
-    random_crops,
-    read_tensors,
-    stage_world_clips,
-    write_whole,
-)
-from trainer.events import CheckpointSaved, EventWriter, PhaseStarted, RunFinished, StepDone, ValidationDone
-from trainer.objectives import autoencoding_loss, denoising_loss, gradient_norms, start_with_colour
+from trainer.dataset import LatentClips, TrainingClip, cache_latents, random_crops, stage_world_clips
+from trainer.events import CheckpointSaved, EventWriter, NoEvents, PhaseStarted, RunFinished, StepDone, ValidationDone
+from trainer.objectives import autoencoding_loss, denoising_loss, start_with_colour
 from trainer.optimizers import StageOptimizer, WeightAverage
 from trainer.prepare.reading import prepared_clips
+from trainer.processes import Processes, join_processes
 from trainer.run_folder import RunFolder
+from trainer.sharding import WholeModel, require_shardable
+from trainer.shares import Share, StepSums
+from trainer.stage_networks import StageNetworks, checkpoint_networks, place, visiting, waiting_parts
 from trainer.stages import Stage, get_stage
 from trainer.starting import begin, read_captions
+from trainer.term_gradients import TermGradients
+from trainer.training_state import Position, TrainingState, restore
 from trainer.validation import held_out_loss
 
 CROP_PX = 64
@@ -71,17 +69,24 @@ def stage_parameters(components: Components, stage: Stage) -> dict[str, torch.nn
 
 
 class Trainer:
-    """Runs the stages of `config` in `folder`, from the beginning or from where an earlier run stopped."""
+    """Runs the stages of `config` in `folder`, from the beginning or from where an earlier run stopped.
 
-    def __init__(self, config: TrainConfig, folder: RunFolder, resume: bool = False):
+    With several `processes` every one of them has a trainer; one writes into the folder.
+    """
+
+    def __init__(
+        self, config: TrainConfig, folder: RunFolder, resume: bool = False, processes: Processes | None = None
+    ):
         self.config = config
         self.folder = folder
-        self.device = pick_device(config.device)
-        self.events = EventWriter(folder.events)
+        self.processes = processes or join_processes(config)
+        self.device = self.processes.device
+        self.events = EventWriter(folder.events) if self.processes.is_main else NoEvents()
         self.stage_index, self.step = 0, 0
         self._clips: list[Path] = []
         self._held_out: list[Path] = []
         self._best_loss = math.inf
+        self._networks: Callable | None = None
         self._perceptual: PerceptualNetwork | None = None
         if config.perceptual_network:
             self._perceptual = load_perceptual_network(config.perceptual_network).to(self.device)
@@ -90,8 +95,9 @@ class Trainer:
         if resume and folder.last.exists():
             self.components, info = load_components(folder.last / "pretrained_model")
             self._fine_tune = info.fine_tune
-            position = json.loads((folder.last / "training_state" / "position.json").read_text())
-            self.stage_index, self.step = position["stage_index"], position["step"]
+            self.config = replace(config, model=info.model)  # a fine-tuned one's is not what the settings began with
+            position = Position.read(folder.last / "training_state")
+            self.stage_index, self.step = position.stage_index, position.step
         else:
             start = begin(config)
             self.components, self._fine_tune = start.components, start.fine_tune
@@ -100,9 +106,10 @@ class Trainer:
     def train(self) -> None:
         """Run all remaining stages. Raises Cancelled when a stop was asked for, after saving."""
         folder, config = self.folder, self.config
-        folder.clear_stop()
-        folder.write_config(config.to_json() + "\n")
-        self._to_device()
+        if self.processes.is_main:
+            folder.clear_stop()
+            folder.write_config(config.to_json() + "\n")
+        self.processes.wait()
         self._clips, self._held_out = self._find_clips("train"), self._find_clips("val")
         while self.stage_index < len(config.stages):
             self._run_stage(config.stages[self.stage_index])
@@ -117,28 +124,43 @@ class Trainer:
             data = replace(data, num_clips=data.num_val_clips, first_clip=0) if data.num_val_clips else None
         if data is None:
             return []
-        return self._phase("render", data.num_clips, lambda on: stage_world_clips(data, self.config.model, split, on))
+
+        def render(part: range, on_done: Callable[[int], None]) -> list[Path]:
+            mine = replace(data, first_clip=data.first_clip + part.start, num_clips=len(part))
+            return stage_world_clips(mine, self.config.model, split, on_done)
+
+        return self._phase("render", data.num_clips, render)
 
     def _phase(self, name: str, total: int, work: Callable) -> list[Path]:
+        """`work(part, on_done)` makes files number `part` of `total`; here all of them, each process a part first."""
         self.events.write(PhaseStarted(name, total))
-        started = time.monotonic()
+        started, part, stopped = time.monotonic(), self.processes.part(total), None
 
         def on_done(done: int) -> None:
-            if done % 50 == 0 or done == total:
-                log.info("%s %d/%d, %.0f s", name, done, total, time.monotonic() - started)
+            if done % 50 == 0 or done == len(part):
+                log.info("%s %d/%d, %.0f s", name, done, len(part), time.monotonic() - started)
             if self.folder.stop_requested():
                 raise Cancelled(f"stopped while preparing ({name}); what was made is kept")
 
-        return work(on_done)
+        if self.processes.count == 1:
+            return work(part, on_done)
+        try:
+            _ = part and work(part, on_done)
+        except Cancelled as notice:
+            stopped = notice
+        if self.processes.any(stopped is not None):
+            raise stopped or Cancelled(f"stopped while preparing ({name}); what was made is kept")
+        return work(range(total), lambda done: None)
 
     def _run_stage(self, settings: StageConfig) -> None:
         stage = get_stage(settings.stage)
         if self.step == 0:
             self._restart_parts(stage)
+        self._place(stage)
         next_batch = self._batches(stage, settings)
         validation = self._validation(stage)
-        parameters = stage_parameters(self.components, stage)
-        optimizer, average = StageOptimizer(parameters, settings), WeightAverage(parameters, self.config.ema_decay)
+        parameters, optimizer = self._prepare(stage, settings)
+        average = WeightAverage(parameters, self.config.ema_decay, on_cpu=settings.optimizer.offload)
         self._best_loss = math.inf
         if self.step:
             self._load_training_state(parameters, optimizer)
@@ -150,10 +172,10 @@ class Trainer:
         while self.step < settings.num_steps:
             self._train_step(stage, settings, next_batch, optimizer, average)
             finished = self.step == settings.num_steps
-            stop = self.folder.stop_requested()
+            stop = self.processes.any(self.folder.stop_requested())
             if finished and stage.objective == "autoencode":
                 average.swap()
-                set_scaling_factor(self.components.vae, self._clips)
+                self._networks(set_scaling_factor, self.components.vae, self._clips)
                 average.swap()
             if finished or stop or self.step % self.config.save_every == 0:
                 self._save(stage, parameters, optimizer, average, validation)
@@ -161,6 +183,27 @@ class Trainer:
                 self.events.write(RunFinished("stopped"))
                 raise Cancelled(f"stopped in stage {stage.name} at step {self.step}; --resume goes on from here")
         average.swap()  # the next stage builds on the averaged weights, which are what was saved
+        self._networks = None
+        self.processes.release()
+        if self.processes.is_sharded:
+            self.components, _ = load_components(self.folder.last / "pretrained_model")
+
+    def _place(self, stage: Stage) -> None:
+        decodes = self._perceptual is not None and "perceptual" in stage.losses
+        waiting = waiting_parts(stage, decodes) if self.config.offload_frozen else ()
+        place(self.components, self.device, waiting)
+        checkpoint_networks(self.components, self.config.gradient_checkpointing)
+
+    def _prepare(self, stage: Stage, settings: StageConfig) -> tuple[dict, StageOptimizer]:
+        """What is trained, by name, and its optimizer; from here on the stage's networks are called through `_networks`."""
+        if self.processes.is_sharded:
+            require_shardable(self.config, settings)
+            self._whole_model = WholeModel(self.components)
+        parameters = stage_parameters(self.components, stage)
+        optimizer = StageOptimizer(parameters, settings, self.processes.scaler)
+        networks = StageNetworks(self.components, stage)
+        self._networks, parameters = self.processes.prepare(networks, parameters, optimizer)
+        return parameters, optimizer
 
     def _restart_parts(self, stage: Stage) -> None:
         if "colour" in stage.restarts:
@@ -170,24 +213,26 @@ class Trainer:
             torch.manual_seed(self.config.seed + self.stage_index)
             branch, layers, rank = self.config.model.branch, architecture.num_control_layers, architecture.lora_rank
             add_control_branches(self.components, branch, layers, rank)
-            self._to_device()
         if "fine_tune" in stage.restarts:
             torch.manual_seed(self.config.seed + self.stage_index)
             add_fine_tune(self.components, self._fine_tune.rank, self._fine_tune.alpha)
-            self._to_device()
 
-    def _batches(self, stage: Stage, settings: StageConfig) -> Callable[[torch.Generator], object]:
-        """A function from a generator to one batch, after caching latents where the stage needs them."""
+    def _batches(self, stage: Stage, settings: StageConfig) -> Callable[[Share, torch.Generator], object]:
+        """A function from a generator to a share of one batch, after caching latents where the stage needs them."""
         style = self.config.model.pose_style
         if stage.objective == "autoencode":
             crop = min(CROP_PX, self.config.model.height)
-            return lambda generator: random_crops(self._clips, style, settings.batch_size, crop, generator)
-        clips = self._latent_clips(self._clips)
-        return lambda generator: clips.batch(settings.batch_size, generator)
+            return lambda share, generator: random_crops(self._clips, style, share, crop, generator)
+        return self._latent_clips(self._clips).batch
 
     def _latent_clips(self, clips: list[Path]) -> LatentClips:
         vae, style = self.components.vae, self.config.model.pose_style
-        made = LatentClips(clips, self._phase("cache", len(clips), lambda on: cache_latents(clips, vae, style, on)))
+
+        def encode(part: range, on_done: Callable[[int], None]) -> list[Path]:
+            with visiting(vae, self.device):
+                return cache_latents(clips[part.start : part.stop], vae, style, on_done)
+
+        made = LatentClips(clips, self._phase("cache", len(clips), encode))
         read_captions(self.components, made.captions)
         return made
 
@@ -198,112 +243,122 @@ class Trainer:
 
     def _validate(self, stage: Stage, clips: LatentClips) -> float:
         """Of the weights as they are now."""
-        loss = held_out_loss(self.components, clips, stage, self.config)
+        with torch.no_grad():
+            loss = self._networks(held_out_loss, self.components, clips, stage, self.config)
         self.events.write(ValidationDone(stage.name, self.step, loss, clips.count))
         log.info("stage %s step %d held-out loss %.4f of %d clips", stage.name, self.step, loss, clips.count)
         return loss
 
+    def _loss(self, stage: Stage, next_batch, step: int, share: Share) -> tuple[LossTerms, torch.Tensor]:
+        """Of a share of the step after `step`: terms and weighted sum.
+
+        Every draw of a step comes from its number, so a resumed run repeats an uninterrupted one without saved states.
+        """
+        generator = step_generator(self.config.seed, self.stage_index, step)
+        batch = next_batch(share, generator)
+        if stage.objective == "autoencode":
+            terms = self._networks(autoencoding_loss, self.components.vae, batch, generator, share)
+        else:
+            inputs = (self.components, batch, stage, self.config, generator, self._perceptual)
+            terms = self._networks(denoising_loss, *inputs)
+        return terms, terms.total(self.config.perceptual_weight, self.config.epipolar.weight)
+
     def _train_step(self, stage, settings, next_batch, optimizer, average) -> None:
         started = time.monotonic()
-        # Every draw of a step comes from its number, so a resumed run repeats an uninterrupted one without saved states.
-        generator = step_generator(self.config.seed, self.stage_index, self.step)
-        batch = next_batch(generator)
-        if stage.objective == "autoencode":
-            terms = autoencoding_loss(self.components.vae, batch, generator)
-        else:
-            terms = denoising_loss(self.components, batch, stage, self.config, generator, self._perceptual)
-        total = terms.total(self.config.perceptual_weight, self.config.epipolar.weight)
-        value = float(total.detach())
-        if not math.isfinite(value):
-            raise InputError(f"loss is {value} in stage {stage.name}: resume with a smaller learning rate")
+        sums, pulls = StepSums(), self._term_gradients(stage, settings)
+        shares = self.processes.shares(settings)
+        for share in shares:
+            with self.processes.adding_up(self._networks, more_to_come=share is not shares[-1]):
+                terms, total = self._loss(stage, next_batch, self.step, share)
+                sums.add(terms, total)
+                if pulls is not None:
+                    pulls.add(terms.weighted(self.config.perceptual_weight, self.config.epipolar.weight))
+                self.processes.backward(total)
+        sums.collect(self.processes.add_up)
+        if not math.isfinite(sums.total):
+            raise InputError(f"loss is {sums.total} in stage {stage.name}: resume with a smaller learning rate")
         self.step += 1
-        norms = self._term_norms(stage, settings, terms)
-        total.backward()
+        facts = sums.terms() | sums.means() | self._norms(pulls, sums.terms())
         norm, rate = optimizer.step(self.step)
         average.update(self.step)
         seconds = time.monotonic() - started
-        latent = float(terms.latent.detach())
         self.events.write(
-            StepDone(stage.name, self.step, value, latent, norm, rate, seconds, **_term_facts(terms), **norms)
+            StepDone(stage.name, self.step, sums.total, facts.pop("latent"), norm, rate, seconds, **facts)
         )
-        if self._is_logged(settings):
+        if self._is_logged(settings, self.step):
             left = (settings.num_steps - self.step) * seconds / 60
             text = "stage %s step %d/%d loss %.4f, %.2f s/step, %.0f min left in stage"
-            log.info(text, stage.name, self.step, settings.num_steps, value, seconds, left)
+            log.info(text, stage.name, self.step, settings.num_steps, sums.total, seconds, left)
 
-    def _is_logged(self, settings: StageConfig) -> bool:
-        return self.step % self.config.log_every == 0 or self.step == settings.num_steps
+    def _is_logged(self, settings: StageConfig, step: int) -> bool:
+        return step % self.config.log_every == 0 or step == settings.num_steps
 
-    def _term_norms(self, stage: Stage, settings: StageConfig, terms: LossTerms) -> dict[str, float]:
-        """Each term's own pull on the Background Motion Learner: what weighs them against each other."""
-        extra = {"perceptual": self.config.perceptual_weight, "epipolar": self.config.epipolar.weight}
-        extra = {name: weight for name, weight in extra.items() if getattr(terms, name) is not None}
-        if not extra or "background_motion_learner" not in stage.trains or not self._is_logged(settings):
+    def _term_gradients(self, stage: Stage, settings: StageConfig) -> TermGradients | None:
+        """Each term's own pull on the Background Motion Learner, what weighs them against each other, now and then.
+
+        Not where weights are spread over processes: there no weight is a leaf of the graph.
+        """
+        if not self._is_logged(settings, self.step + 1) or self.processes.is_sharded:
+            return None
+        if "background_motion_learner" not in stage.trains or not stage.losses:
+            return None
+        return TermGradients(background_motion_parameters(self.components.transformer))
+
+    def _norms(self, pulls: TermGradients | None, terms: dict[str, float]) -> dict[str, float]:
+        """Nothing unless there is a term beside the latent loss."""
+        if pulls is None or len(terms) == 1:
             return {}
-        weighted = {f"{name}_grad_norm": weight * getattr(terms, name) for name, weight in extra.items()}
-        learner = background_motion_parameters(self.components.transformer)
-        return gradient_norms({"latent_grad_norm": terms.latent} | weighted, learner)
+        return {
+            f"{name}_grad_norm": norm for name, norm in pulls.norms(list(terms), self.processes.add_up_tensors).items()
+        }
 
     def _save(self, stage: Stage, parameters, optimizer: StageOptimizer, average: WeightAverage, validation) -> None:
         final = self.folder.checkpoint(self.stage_index, stage.name, self.step)
         draft = self.folder.checkpoints / ".draft"
-        shutil.rmtree(draft, ignore_errors=True)
-        state = draft / "training_state"
-        state.mkdir(parents=True)
-        live = {name: p.detach().clone() for name, p in parameters.items()}
+        state = TrainingState.of(parameters, optimizer, wanted=self.processes.is_main)
+        if self.processes.is_main:
+            shutil.rmtree(draft, ignore_errors=True)
+            (draft / "training_state").mkdir(parents=True)
         average.swap()
-        to_save = (self.components, self.config.model, stage.name, self.step)
-        save_checkpoint(draft / "pretrained_model", *to_save, fine_tune=self._fine_tune)
+        with self._whole_components() as components:
+            if components is not None:
+                to_save = (components, self.config.model, stage.name, self.step)
+                save_checkpoint(draft / "pretrained_model", *to_save, fine_tune=self._fine_tune)
         loss = self._validate(stage, validation) if validation else None
         average.swap()
-        write_whole(state / "weights.safetensors", live, {})
-        write_whole(state / "optimizer.safetensors", optimizer.state_tensors(), {})
         best = loss is not None and loss < self._best_loss
         self._best_loss = loss if best else self._best_loss
-        position = {"stage_index": self.stage_index, "stage": stage.name, "step": self.step}
-        position |= {"held_out_loss": loss, "best_loss": self._best_loss if math.isfinite(self._best_loss) else None}
-        (state / "position.json").write_text(json.dumps(position))
+        if self.processes.is_main:
+            lowest = self._best_loss if math.isfinite(self._best_loss) else None
+            state.write(draft / "training_state", Position(self.stage_index, stage.name, self.step, loss, lowest))
+            self._publish(draft, final, best)
+            self.events.write(CheckpointSaved(stage.name, self.step, str(final)))
+            log.info("saved %s", final)
+        self.processes.wait()
+
+    def _whole_components(self) -> AbstractContextManager[Components | None]:
+        """What the writing process saves; None in the others."""
+        if self.processes.is_sharded:
+            return self._whole_model.gathered(self.components, wanted=self.processes.is_main)
+        return nullcontext(self.components if self.processes.is_main else None)
+
+    def _publish(self, draft: Path, final: Path, best: bool) -> None:
         self.folder.publish(draft, final)
         if best:
             self.folder.mark_best(final)
         self.folder.prune(self.config.keep_last)
-        self.events.write(CheckpointSaved(stage.name, self.step, str(final)))
-        log.info("saved %s", final)
 
     def _load_training_state(self, parameters, optimizer: StageOptimizer) -> None:
         state = self.folder.last / "training_state"
-        best = json.loads((state / "position.json").read_text()).get("best_loss")
+        best = Position.read(state).best_loss
         self._best_loss = math.inf if best is None else best
-        live, _ = read_tensors(state / "weights.safetensors")
-        with torch.no_grad():
-            for name, parameter in parameters.items():
-                parameter.copy_(live[name])
-        optimizer.load_state_tensors(read_tensors(state / "optimizer.safetensors")[0])
-
-    def _to_device(self) -> None:
-        for module in vars(self.components).values():
-            if isinstance(module, torch.nn.Module):
-                module.to(self.device)
-
-
-def _term_facts(terms: LossTerms) -> dict[str, float]:
-    facts = {name: getattr(terms, name) for name in ("perceptual", "epipolar", "suppressed_share", "degenerate_share")}
-    return {name: float(torch.as_tensor(value).detach()) for name, value in facts.items() if value is not None}
+        restore(state, parameters, optimizer)
 
 
 def step_generator(seed: int, stage_index: int, step: int) -> torch.Generator:
     """The random numbers of one step, well apart from those of every other step, stage and seed."""
     digest = hashlib.sha256(f"{seed}/{stage_index}/{step}".encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
-
-
-def pick_device(name: str) -> torch.device:
-    """`auto`: CUDA where there is one. Raises InputError if CUDA is asked for and missing."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise InputError("device cuda: this machine has no CUDA GPU that torch can use; choose cpu or auto")
-    return torch.device(name)
 
 
 @torch.no_grad()

@@ -56,8 +56,8 @@ class RunFolder:
     def clear_stop(self) -> None:
         (self.path / "stop").unlink(missing_ok=True)
 
-    def create(self, resume: bool) -> None:
-        """Make the folder. Raises InputError if it holds a run already and `resume` is off, or holds none and it is on."""
+    def require(self, resume: bool) -> None:
+        """Raises InputError if the folder holds a run already and `resume` is off, or holds none and it is on."""
         if resume and not self.last.exists() and not self.config.exists():
             raise InputError(
                 f"{self.path} holds no run: expected an earlier run to resume; leave out --resume to start"
@@ -66,6 +66,10 @@ class RunFolder:
             raise InputError(
                 f"{self.path} holds a run already: add --resume to go on with it, or choose another --output"
             )
+
+    def create(self, resume: bool) -> None:
+        """Make the folder and finish what a killed run left half done. Raises InputError as `require`, or if it cannot."""
+        self.require(resume)
         try:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
             self._tidy()
