@@ -101,6 +101,10 @@ def read_config(args: argparse.Namespace, folder: RunFolder) -> TrainConfig:
 def train(args: argparse.Namespace) -> None:
     from trainer.loop import Trainer
 
+    if args.resume and args.start_from is not None:
+        raise InputError(
+            "--resume goes on from the run's own checkpoint: leave out --start-from, or choose another --output"
+        )
     folder = RunFolder(args.output)
     folder.create(args.resume)
     config = read_config(args, folder)
