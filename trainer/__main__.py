@@ -102,6 +102,10 @@ def train(args: argparse.Namespace) -> None:
     from trainer.loop import Trainer
     from trainer.processes import join_processes
 
+    if args.resume and args.start_from is not None:
+        raise InputError(
+            "--resume goes on from the run's own checkpoint: leave out --start-from, or choose another --output"
+        )
     folder = RunFolder(args.output)
     folder.require(args.resume)
     config = read_config(args, folder)

@@ -20,6 +20,7 @@ from animateanywhere.models.text_encoder import OnDemandTextEncoder
 from animateanywhere.models.transformer import AnimateAnywhereTransformer3DModel
 from animateanywhere.pipeline import AnimateAnywherePipeline
 from tests.tiny import make_tiny_model, random_inputs
+from trainer.__main__ import main
 from trainer.architectures import TINY
 from trainer.config import AdapterConfig, DataConfig
 from trainer.events import StepDone, read_events
@@ -153,6 +154,14 @@ def test_stages_that_cannot_run_on_a_plain_base_are_refused(base, data_folder, s
 def test_a_fine_tune_of_nothing_is_refused(preset, words):
     with pytest.raises(InputError, match=words):
         begin(PRESETS[preset])
+
+
+def test_start_from_names_the_model_on_the_command_line(tmp_path, capsys):
+    words = ["train", "--preset", "finetune-lora", "--output", str(tmp_path / "run"), "--start-from", "no such model"]
+    assert main(words) == 2
+    assert "unknown model 'no such model'" in capsys.readouterr().err
+    assert main([*words, "--resume"]) == 2
+    assert "leave out --start-from" in capsys.readouterr().err
 
 
 def test_the_papers_size_does_not_start_from_nothing(data_folder):
