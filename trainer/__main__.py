@@ -82,18 +82,21 @@ def read_config(args: argparse.Namespace, folder: RunFolder) -> TrainConfig:
 
 
 def train(args: argparse.Namespace) -> None:
+    from trainer.failures import RecordedRun
     from trainer.loop import Trainer
 
     folder = RunFolder(args.output)
     folder.create(args.resume)
     config = read_config(args, folder)
     if args.dataset is not None:
-        config = replace(config, data=replace(config.data, dataset=str(args.dataset)))
+        config = replace(config, data=replace(config.data, dataset=str(args.dataset.resolve())))
+    logging.raiseExceptions = False  # a full disk takes no log lines; the run itself says so
     handlers = [logging.StreamHandler(), logging.FileHandler(folder.log)]
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", handlers=handlers)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: folder.request_stop())
-    Trainer(config, folder, args.resume).train()
+    with RecordedRun(folder):
+        Trainer(config, folder, args.resume).train()
 
 
 def synthesize(args: argparse.Namespace) -> None:

@@ -31,11 +31,23 @@ from trainer.dataset import (
     stage_world_clips,
     write_whole,
 )
-from trainer.events import CheckpointSaved, EventWriter, PhaseStarted, RunFinished, StepDone, ValidationDone
+from trainer.environment import write_down_start
+from trainer.events import (
+    CheckpointSaved,
+    EventWriter,
+    PhaseStarted,
+    RunFinished,
+    StepDone,
+    StepSkipped,
+    ValidationDone,
+)
+from trainer.failures import MEMORY_ERRORS, diverged, free_memory, is_out_of_memory, what_to_do
 from trainer.objectives import autoencoding_loss, denoising_loss, gradient_norms, start_with_colour
 from trainer.optimizers import StageOptimizer, WeightAverage
 from trainer.prepare.reading import prepared_clips
-from trainer.run_folder import RunFolder
+from trainer.process_lock import give_sign
+from trainer.run_folder import DRAFT, RunFolder
+from trainer.samples import FixedInputs, Sampler, choose_inputs
 from trainer.stage_world.captions import CAPTION_WORDS
 from trainer.stages import Stage, get_stage
 from trainer.validation import held_out_loss
@@ -95,28 +107,38 @@ class Trainer:
         else:
             torch.manual_seed(config.seed)
             self.components = build_components(ARCHITECTURES[config.architecture], None, CAPTION_WORDS)
+        self._sampler = Sampler(folder, self.config, self.events, self._fixed_inputs)
+        self._skipped_in_a_row = 0
+        self._weights_whole = True
+        """False while an update is under way: what is then interrupted is neither the step before nor the one after."""
 
     def train(self) -> None:
         """Run all remaining stages. Raises Cancelled when a stop was asked for, after saving."""
         folder, config = self.folder, self.config
-        folder.clear_stop()
         folder.write_config(config.to_json() + "\n")
         self._to_device()
-        self._clips, self._held_out = self._find_clips("train"), self._find_clips("val")
+        self._clips = self._find_clips("train", config.data.num_clips)
+        self._held_out = self._find_clips("val", config.data.num_val_clips)
+        stage = config.stages[self.stage_index].stage if self.stage_index < len(config.stages) else ""
+        write_down_start(folder, config, self.device, stage, self.step, self._clips, self._held_out)
         while self.stage_index < len(config.stages):
             self._run_stage(config.stages[self.stage_index])
             self.stage_index, self.step = self.stage_index + 1, 0
         self.events.write(RunFinished("done"))
 
-    def _find_clips(self, split: str) -> list[Path]:
+    def _find_clips(self, split: str, num_clips: int) -> list[Path]:
+        """A dataset's clips, or `num_clips` of stage world."""
         data = self.config.data
         if data.dataset:
             return prepared_clips(Path(data.dataset), split)
-        if split == "val":
-            data = replace(data, num_clips=data.num_val_clips, first_clip=0) if data.num_val_clips else None
-        if data is None:
+        if not num_clips:
             return []
-        return self._phase("render", data.num_clips, lambda on: stage_world_clips(data, self.config.model, split, on))
+        data = replace(data, num_clips=num_clips, first_clip=data.first_clip if split == "train" else 0)
+        return self._phase("render", num_clips, lambda on: stage_world_clips(data, self.config.model, split, on))
+
+    def _fixed_inputs(self) -> FixedInputs:
+        held_out = self._find_clips("val", self.config.num_samples)
+        return choose_inputs(held_out, self._clips, self.components, self.config)
 
     def _phase(self, name: str, total: int, work: Callable) -> list[Path]:
         self.events.write(PhaseStarted(name, total))
@@ -125,6 +147,7 @@ class Trainer:
         def on_done(done: int) -> None:
             if done % 50 == 0 or done == total:
                 log.info("%s %d/%d, %.0f s", name, done, total, time.monotonic() - started)
+            give_sign(self.folder.process)
             if self.folder.stop_requested():
                 raise Cancelled(f"stopped while preparing ({name}); what was made is kept")
 
@@ -143,18 +166,23 @@ class Trainer:
             self._load_training_state(parameters, optimizer)
         elif validation:
             self._validate(stage, validation)
+        if not self.step and self._sampler.is_due(0, settings.num_steps):
+            self._sampler.make(self.components, average, stage, self.stage_index, 0)
         count = sum(p.numel() for p in parameters.values())
         log.info("stage %s: %d steps, %.2f M parameters trained", stage.name, settings.num_steps, count / 1e6)
         self.events.write(PhaseStarted(stage.name, settings.num_steps))
         while self.step < settings.num_steps:
-            self._train_step(stage, settings, next_batch, optimizer, average)
+            self._step_or_rescue(stage, settings, next_batch, parameters, optimizer, average)
             finished = self.step == settings.num_steps
             stop = self.folder.stop_requested()
             if finished and stage.objective == "autoencode":
                 average.swap()
                 set_scaling_factor(self.components.vae, self._clips)
                 average.swap()
-            if finished or stop or self.step % self.config.save_every == 0:
+            if self._sampler.is_due(self.step, settings.num_steps):
+                self._sampler.make(self.components, average, stage, self.stage_index, self.step)
+            if finished or stop or self.folder.requested("save") or self.step % self.config.save_every == 0:
+                self._require_usable_weights(stage, next_batch)
                 self._save(stage, parameters, optimizer, average, validation)
             if stop and not (finished and self.stage_index == len(self.config.stages) - 1):
                 self.events.write(RunFinished("stopped"))
@@ -196,24 +224,37 @@ class Trainer:
         log.info("stage %s step %d held-out loss %.4f of %d clips", stage.name, self.step, loss, clips.count)
         return loss
 
-    def _train_step(self, stage, settings, next_batch, optimizer, average) -> None:
-        started = time.monotonic()
-        # Every draw of a step comes from its number, so a resumed run repeats an uninterrupted one without saved states.
-        generator = step_generator(self.config.seed, self.stage_index, self.step)
+    def _loss(self, stage: Stage, next_batch, step: int) -> tuple[LossTerms, torch.Tensor]:
+        """Terms and weighted sum of the step after `step`.
+
+        Every draw of a step comes from its number, so a resumed run repeats an uninterrupted one without saved states.
+        """
+        generator = step_generator(self.config.seed, self.stage_index, step)
         batch = next_batch(generator)
         if stage.objective == "autoencode":
             terms = autoencoding_loss(self.components.vae, batch, generator)
         else:
             terms = denoising_loss(self.components, batch, stage, self.config, generator, self._perceptual)
-        total = terms.total(self.config.perceptual_weight, self.config.epipolar.weight)
+        return terms, terms.total(self.config.perceptual_weight, self.config.epipolar.weight)
+
+    def _train_step(self, stage, settings, next_batch, optimizer, average) -> None:
+        started = time.monotonic()
+        terms, total = self._loss(stage, next_batch, self.step)
         value = float(total.detach())
-        if not math.isfinite(value):
-            raise InputError(f"loss is {value} in stage {stage.name}: resume with a smaller learning rate")
         self.step += 1
+        if not math.isfinite(value):
+            return self._skip_step(stage, "loss")
         norms = self._term_norms(stage, settings, terms)
         total.backward()
+        self._weights_whole = False
         norm, rate = optimizer.step(self.step)
-        average.update(self.step)
+        if math.isfinite(norm):
+            average.update(self.step)
+        self._weights_whole = True
+        if not math.isfinite(norm):
+            return self._skip_step(stage, "gradient")
+        self._skipped_in_a_row = 0
+        give_sign(self.folder.process)
         seconds = time.monotonic() - started
         latent = float(terms.latent.detach())
         self.events.write(
@@ -223,6 +264,50 @@ class Trainer:
             left = (settings.num_steps - self.step) * seconds / 60
             text = "stage %s step %d/%d loss %.4f, %.2f s/step, %.0f min left in stage"
             log.info(text, stage.name, self.step, settings.num_steps, value, seconds, left)
+
+    def _loss(self, stage: Stage, next_batch, step: int) -> tuple[LossTerms, torch.Tensor]:
+        """Terms and weighted sum of the step that follows `step`."""
+        # Every draw of a step comes from its number, so a resumed run repeats an uninterrupted one without saved states.
+        generator = step_generator(self.config.seed, self.stage_index, step)
+        batch = next_batch(generator)
+        if stage.objective == "autoencode":
+            terms = autoencoding_loss(self.components.vae, batch, generator)
+        else:
+            terms = denoising_loss(self.components, batch, stage, self.config, generator, self._perceptual)
+        return terms, terms.total(self.config.perceptual_weight, self.config.epipolar.weight)
+
+    def _skip_step(self, stage: Stage, part: str) -> None:
+        """Nothing was changed by this step. Raises InputError if that happens too often in a row."""
+        self._skipped_in_a_row += 1
+        self.events.write(StepSkipped(stage.name, self.step, part, self._skipped_in_a_row))
+        log.warning("stage %s step %d is left out: its %s is not a finite number", stage.name, self.step, part)
+        if self._skipped_in_a_row > self.config.max_skipped_steps:
+            raise InputError(diverged(self.folder, stage.name, self.step))
+
+    @torch.no_grad()
+    def _require_usable_weights(self, stage: Stage, next_batch) -> None:
+        """Weights from which no step can be made are never saved: the checkpoint before stays the last."""
+        for ahead in range(self.config.max_skipped_steps + 1):
+            if math.isfinite(float(self._loss(stage, next_batch, self.step + ahead)[1])):
+                return
+        raise InputError(diverged(self.folder, stage.name, self.step))
+
+    def _step_or_rescue(self, stage, settings, next_batch, parameters, optimizer, average) -> None:
+        """One step. If memory runs out in it, what was done before is saved. Raises InputError then."""
+        completed, trouble = self.step, None
+        try:
+            self._train_step(stage, settings, next_batch, optimizer, average)
+        except MEMORY_ERRORS as error:
+            trouble = what_to_do(error) if is_out_of_memory(error) else None
+            if trouble is None:
+                raise
+        if trouble is not None:  # here, where the error no longer holds what filled the memory
+            self.step = completed
+            optimizer.forget_gradients()
+            free_memory()
+            if self._weights_whole and completed:
+                self._save(stage, parameters, optimizer, average, None)
+            raise InputError(f"stage {stage.name}, step {completed + 1}: {trouble}")
 
     def _is_logged(self, settings: StageConfig) -> bool:
         return self.step % self.config.log_every == 0 or self.step == settings.num_steps
@@ -239,7 +324,7 @@ class Trainer:
 
     def _save(self, stage: Stage, parameters, optimizer: StageOptimizer, average: WeightAverage, validation) -> None:
         final = self.folder.checkpoint(self.stage_index, stage.name, self.step)
-        draft = self.folder.checkpoints / ".draft"
+        draft = self.folder.checkpoints / DRAFT
         shutil.rmtree(draft, ignore_errors=True)
         state = draft / "training_state"
         state.mkdir(parents=True)
@@ -259,6 +344,7 @@ class Trainer:
         if best:
             self.folder.mark_best(final)
         self.folder.prune(self.config.keep_last)
+        self.folder.clear_request("save")
         self.events.write(CheckpointSaved(stage.name, self.step, str(final)))
         log.info("saved %s", final)
 

@@ -1,6 +1,8 @@
 """Optimizers, step-size schedule and weight averaging of one stage, and their state as plain tensors."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -39,17 +41,26 @@ class StageOptimizer:
         self._stage = stage
 
     def step(self, step: int) -> tuple[float, float]:
-        """Clip gradients, update, clear. `step` counts from 1. Returns (gradient norm, AdamW-side step size)."""
+        """Clip gradients, update, clear. `step` counts from 1. Returns (gradient norm, AdamW-side step size).
+
+        Where the norm is not finite, no weight changes: one such update and every weight is NaN.
+        """
         config = self._stage.optimizer
         norm = torch.nn.utils.clip_grad_norm_(self._parameters, config.max_grad_norm)
         factor = learning_rate_factor(step, self._stage.num_steps, config)
         groups = [group for opt in self._optimizers for group in opt.param_groups]
         for group, base in zip(groups, self._base_rates, strict=True):
             group["lr"] = base * factor
-        for optimizer in self._optimizers:
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+        if torch.isfinite(norm):
+            for optimizer in self._optimizers:
+                optimizer.step()
+        self.forget_gradients()
         return float(norm), config.learning_rate * factor
+
+    def forget_gradients(self) -> None:
+        """Free the gradients."""
+        for optimizer in self._optimizers:
+            optimizer.zero_grad(set_to_none=True)
 
     def state_tensors(self) -> dict[str, torch.Tensor]:
         """Everything the optimizers remember, as a flat dict of tensors."""
@@ -98,8 +109,17 @@ class WeightAverage:
 
     @torch.no_grad()
     def swap(self) -> None:
-        """Exchange live and averaged weights; called in pairs around a save, once at a stage's end."""
+        """Exchange live and averaged weights; called in pairs, or once at a stage's end."""
         for name, parameter in self._parameters.items():
             live = parameter.detach().clone()
             parameter.copy_(self.averaged[name])
             self.averaged[name].copy_(live)
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """The averaged weights in place of the live ones, which come back bit for bit."""
+        self.swap()
+        try:
+            yield
+        finally:
+            self.swap()

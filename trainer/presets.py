@@ -37,6 +37,7 @@ PRESETS = {
         data=DataConfig(num_clips=32, num_val_clips=8),
         stages=(StageConfig("bml-only", num_steps=200, batch_size=2, optimizer=_FINETUNE),),
         save_every=50,
+        sample_every=50,
     ),
     "smoke": TrainConfig(
         architecture="tiny",
@@ -47,6 +48,9 @@ PRESETS = {
             for stage in ("vae", "base", "pose", "reference", "joint")
         ),
         save_every=2,
+        sample_every=2,
+        num_samples=1,
+        sample_steps=2,
         log_every=1,
     ),
 }
