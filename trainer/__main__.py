@@ -1,6 +1,7 @@
 """`python -m trainer train|evaluate|prepare|synthesize|merge|export`: training from the command line."""
 
 import argparse
+import contextlib
 import dataclasses
 import logging
 import os
@@ -99,6 +100,7 @@ def read_config(args: argparse.Namespace, folder: RunFolder) -> TrainConfig:
 
 
 def train(args: argparse.Namespace) -> None:
+    from trainer.failures import RecordedRun
     from trainer.loop import Trainer
     from trainer.processes import join_processes
 
@@ -110,7 +112,7 @@ def train(args: argparse.Namespace) -> None:
     folder.require(args.resume)
     config = read_config(args, folder)
     if args.dataset is not None:
-        config = replace(config, data=replace(config.data, dataset=str(args.dataset)))
+        config = replace(config, data=replace(config.data, dataset=str(args.dataset.resolve())))
     if args.start_from is not None:
         config = replace(config, start_from=args.start_from)
     processes = join_processes(config)
@@ -120,11 +122,13 @@ def train(args: argparse.Namespace) -> None:
     _log_to(folder, processes.is_main)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: folder.request_stop())
-    Trainer(config, folder, args.resume, processes).train()
+    with RecordedRun(folder) if processes.is_main else contextlib.nullcontext():
+        Trainer(config, folder, args.resume, processes).train()
 
 
 def _log_to(folder: RunFolder, is_main: bool) -> None:
     """Of several processes one tells how the run gets on; all tell what goes wrong."""
+    logging.raiseExceptions = False  # a full disk takes no log lines; the run itself says so
     handlers = [logging.StreamHandler(), *([logging.FileHandler(folder.log)] if is_main else [])]
     level = logging.INFO if is_main else logging.WARNING
     logging.basicConfig(level=level, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", handlers=handlers)

@@ -150,6 +150,16 @@ class TrainConfig:
     """Steps between checkpoints."""
     keep_last: int = 2
     """Checkpoints to keep; the last of every finished stage is always kept."""
+    sample_every: int = 500
+    """Steps between samples: short clips of fixed inputs, beside their targets. Each stage also begins and ends with some.
+    0: only when asked for."""
+    num_samples: int = 2
+    """Clips of each sampling, held out of training where there are such clips; 0: no samples at all."""
+    sample_steps: int = 10
+    """Denoising steps of a sample: few, because samples are made often."""
+    max_skipped_steps: int = 3
+    """Steps in a row that may be left out because their loss or gradient is not a finite number, before the run ends. One
+    odd batch is survived; weights that are broken never recover. 0: the first one ends the run."""
     log_every: int = 10
     """Steps between log lines, and between measurements of each loss term's own gradient; every step is in events.jsonl."""
     num_threads: int = 0
@@ -169,6 +179,9 @@ class TrainConfig:
         _require_choice("gradient_checkpointing", self.gradient_checkpointing, ("off", "blocks", "keep_attention"))
         if self.human_weight <= 0:
             raise InputError(f"human_weight {self.human_weight}: expected a number above 0")
+        for name, least in (("sample_every", 0), ("num_samples", 0), ("sample_steps", 1), ("max_skipped_steps", 0)):
+            if getattr(self, name) < least:
+                raise InputError(f"{name} {getattr(self, name)}: expected {least} or more")
         if not 0.0 <= self.drop_all + 4 * self.drop_each <= 1.0:
             raise InputError(f"drop_all {self.drop_all} + 4 x drop_each {self.drop_each}: expected at most 1")
 

@@ -125,6 +125,10 @@ def render_training_clip(seed: int, data: DataConfig, model: ModelConfig, textur
     return render_clip(seed, num_frames=model.num_frames, width=width, height=height, fps=model.fps, textures=textures)
 
 
+CROP_PX = 64
+"""Side of the VAE's training crops, at most the picture's short side."""
+
+
 def random_crops(paths: list[Path], style: PoseStyle, share: Share, size: int, generator: torch.Generator):
     """uint8 `[B, 8, size, size, 3]` crops for the VAE: two thirds video, the rest poses and persons on grey.
 

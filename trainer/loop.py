@@ -1,6 +1,5 @@
 """A run from its first stage to its last: step, log, save, stop, resume."""
 
-import hashlib
 import logging
 import math
 import shutil
@@ -12,67 +11,56 @@ from pathlib import Path
 
 import torch
 
-from animateanywhere.architectures import Components, add_control_branches
+from animateanywhere.architectures import Components
 from animateanywhere.checkpoint import load_components, save_checkpoint
-from animateanywhere.conditioning import encode_frames
 from animateanywhere.errors import Cancelled, InputError
 from animateanywhere.losses import LossTerms
 from animateanywhere.models.background_motion_learner import background_motion_parameters
-from animateanywhere.models.fine_tune import add_fine_tune, fine_tune_parameters
 from animateanywhere.perceptual import PerceptualNetwork, load_perceptual_network
-from trainer.architectures import ARCHITECTURES
 from trainer.config import StageConfig, TrainConfig
-from trainer.dataset import LatentClips, TrainingClip, cache_latents, random_crops, stage_world_clips
-from trainer.events import CheckpointSaved, EventWriter, NoEvents, PhaseStarted, RunFinished, StepDone, ValidationDone
-from trainer.objectives import autoencoding_loss, denoising_loss, start_with_colour
+from trainer.dataset import CROP_PX, LatentClips, cache_latents, random_crops, stage_world_clips
+from trainer.environment import write_down_start
+from trainer.events import (
+    CheckpointSaved,
+    EventWriter,
+    NoEvents,
+    PhaseStarted,
+    RunFinished,
+    StepDone,
+    StepSkipped,
+    ValidationDone,
+)
+from trainer.failures import MEMORY_ERRORS, diverged, free_memory, is_out_of_memory, what_to_do
+from trainer.objectives import autoencoding_loss, denoising_loss, set_scaling_factor
 from trainer.optimizers import StageOptimizer, WeightAverage
 from trainer.prepare.reading import prepared_clips
+from trainer.process_lock import give_sign
 from trainer.processes import Processes, join_processes
-from trainer.run_folder import RunFolder
+from trainer.run_folder import DRAFT, RunFolder
+from trainer.samples import Sampler, choose_inputs
 from trainer.sharding import WholeModel, require_shardable
-from trainer.shares import Share, StepSums
-from trainer.stage_networks import StageNetworks, checkpoint_networks, place, visiting, waiting_parts
+from trainer.shares import Share, StepSums, step_generator
+from trainer.stage_networks import (
+    StageNetworks,
+    checkpoint_networks,
+    place,
+    restart_parts,
+    stage_parameters,
+    visiting,
+    waiting_parts,
+)
 from trainer.stages import Stage, get_stage
 from trainer.starting import begin, read_captions
 from trainer.term_gradients import TermGradients
 from trainer.training_state import Position, TrainingState, restore
 from trainer.validation import held_out_loss
 
-CROP_PX = 64
-"""Side of the VAE's training crops, at most the picture's short side."""
-
 log = logging.getLogger("trainer")
 
 
-def stage_parameters(components: Components, stage: Stage) -> dict[str, torch.nn.Parameter]:
-    """Parameters that a stage trains, by name; all others are frozen by this call."""
-    modules = {name: m for name, m in vars(components).items() if isinstance(m, torch.nn.Module)}
-    for module in modules.values():
-        module.requires_grad_(False)
-    parameters: dict[str, torch.nn.Parameter] = {}
-    for part in stage.trains:
-        if part == "fine_tune":
-            parameters.update(fine_tune_parameters(components))
-            continue
-        if part == "background_motion_learner":
-            chosen = background_motion_parameters(components.transformer)
-        elif hasattr(modules[part], "own_parameters"):
-            chosen = modules[part].own_parameters()
-        else:
-            chosen = list(modules[part].parameters())
-        ids = {id(p) for p in chosen}
-        owner = "transformer" if part == "background_motion_learner" else part
-        parameters.update({f"{owner}.{n}": p for n, p in modules[owner].named_parameters() if id(p) in ids})
-    for parameter in parameters.values():
-        parameter.requires_grad_(True)
-    return parameters
-
-
 class Trainer:
-    """Runs the stages of `config` in `folder`, from the beginning or from where an earlier run stopped.
-
-    With several `processes` every one of them has a trainer; one writes into the folder.
-    """
+    """Runs the stages of `config` in `folder`, from the beginning or from where an earlier run stopped; with several
+    `processes` every one of them has a trainer, and one writes into the folder."""
 
     def __init__(
         self, config: TrainConfig, folder: RunFolder, resume: bool = False, processes: Processes | None = None
@@ -85,6 +73,7 @@ class Trainer:
         self.stage_index, self.step = 0, 0
         self._clips: list[Path] = []
         self._held_out: list[Path] = []
+        self._sampled: list[Path] = []
         self._best_loss = math.inf
         self._networks: Callable | None = None
         self._perceptual: PerceptualNetwork | None = None
@@ -102,34 +91,46 @@ class Trainer:
             start = begin(config)
             self.components, self._fine_tune = start.components, start.fine_tune
             self.config = replace(config, model=start.model)
+        self._sampler = Sampler(
+            folder,
+            self.config,
+            self.events,
+            lambda: choose_inputs(self._sampled, self._clips, self.components, self.config),
+        )
+        self._skipped_in_a_row = 0
+        self._weights_whole = True
+        """False during an update: what is then interrupted is neither the step before nor the one after."""
 
     def train(self) -> None:
         """Run all remaining stages. Raises Cancelled when a stop was asked for, after saving."""
         folder, config = self.folder, self.config
         if self.processes.is_main:
-            folder.clear_stop()
             folder.write_config(config.to_json() + "\n")
         self.processes.wait()
-        self._clips, self._held_out = self._find_clips("train"), self._find_clips("val")
+        self._clips = self._find_clips("train", config.data.num_clips)
+        self._held_out = self._find_clips("val", config.data.num_val_clips)
+        if self.processes.is_main:
+            stage = config.stages[self.stage_index].stage if self.stage_index < len(config.stages) else ""
+            write_down_start(folder, config, self.device, stage, self.step, self._clips, self._held_out)
         while self.stage_index < len(config.stages):
             self._run_stage(config.stages[self.stage_index])
             self.stage_index, self.step = self.stage_index + 1, 0
         self.events.write(RunFinished("done"))
 
-    def _find_clips(self, split: str) -> list[Path]:
+    def _find_clips(self, split: str, num_clips: int) -> list[Path]:
+        """A dataset's clips, or `num_clips` of stage world."""
         data = self.config.data
         if data.dataset:
             return prepared_clips(Path(data.dataset), split)
-        if split == "val":
-            data = replace(data, num_clips=data.num_val_clips, first_clip=0) if data.num_val_clips else None
-        if data is None:
+        if not num_clips:
             return []
+        first = data.first_clip if split == "train" else 0
 
         def render(part: range, on_done: Callable[[int], None]) -> list[Path]:
-            mine = replace(data, first_clip=data.first_clip + part.start, num_clips=len(part))
+            mine = replace(data, first_clip=first + part.start, num_clips=len(part))
             return stage_world_clips(mine, self.config.model, split, on_done)
 
-        return self._phase("render", data.num_clips, render)
+        return self._phase("render", num_clips, render)
 
     def _phase(self, name: str, total: int, work: Callable) -> list[Path]:
         """`work(part, on_done)` makes files number `part` of `total`; here all of them, each process a part first."""
@@ -139,6 +140,7 @@ class Trainer:
         def on_done(done: int) -> None:
             if done % 50 == 0 or done == len(part):
                 log.info("%s %d/%d, %.0f s", name, done, len(part), time.monotonic() - started)
+            self._give_sign()
             if self.folder.stop_requested():
                 raise Cancelled(f"stopped while preparing ({name}); what was made is kept")
 
@@ -155,7 +157,7 @@ class Trainer:
     def _run_stage(self, settings: StageConfig) -> None:
         stage = get_stage(settings.stage)
         if self.step == 0:
-            self._restart_parts(stage)
+            restart_parts(self.components, stage, self.config, self.stage_index, self._fine_tune)
         self._place(stage)
         next_batch = self._batches(stage, settings)
         validation = self._validation(stage)
@@ -166,18 +168,23 @@ class Trainer:
             self._load_training_state(parameters, optimizer)
         elif validation:
             self._validate(stage, validation)
+        if not self.step:
+            self._sample(stage, settings, average)
         count = sum(p.numel() for p in parameters.values())
         log.info("stage %s: %d steps, %.2f M parameters trained", stage.name, settings.num_steps, count / 1e6)
         self.events.write(PhaseStarted(stage.name, settings.num_steps))
         while self.step < settings.num_steps:
-            self._train_step(stage, settings, next_batch, optimizer, average)
+            self._step_or_rescue(stage, settings, next_batch, parameters, optimizer, average)
             finished = self.step == settings.num_steps
             stop = self.processes.any(self.folder.stop_requested())
             if finished and stage.objective == "autoencode":
                 average.swap()
                 self._networks(set_scaling_factor, self.components.vae, self._clips)
                 average.swap()
-            if finished or stop or self.step % self.config.save_every == 0:
+            self._sample(stage, settings, average)
+            asked = self.processes.any(self.folder.requested("save"))
+            if finished or stop or asked or self.step % self.config.save_every == 0:
+                self._require_usable_weights(stage, settings, next_batch)
                 self._save(stage, parameters, optimizer, average, validation)
             if stop and not (finished and self.stage_index == len(self.config.stages) - 1):
                 self.events.write(RunFinished("stopped"))
@@ -205,24 +212,12 @@ class Trainer:
         self._networks, parameters = self.processes.prepare(networks, parameters, optimizer)
         return parameters, optimizer
 
-    def _restart_parts(self, stage: Stage) -> None:
-        if "colour" in stage.restarts:
-            start_with_colour(self.components.vae)
-        if "control_branches" in stage.restarts:
-            architecture = ARCHITECTURES[self.config.architecture]
-            torch.manual_seed(self.config.seed + self.stage_index)
-            branch, layers, rank = self.config.model.branch, architecture.num_control_layers, architecture.lora_rank
-            add_control_branches(self.components, branch, layers, rank)
-        if "fine_tune" in stage.restarts:
-            torch.manual_seed(self.config.seed + self.stage_index)
-            add_fine_tune(self.components, self._fine_tune.rank, self._fine_tune.alpha)
-
     def _batches(self, stage: Stage, settings: StageConfig) -> Callable[[Share, torch.Generator], object]:
         """A function from a generator to a share of one batch, after caching latents where the stage needs them."""
         style = self.config.model.pose_style
         if stage.objective == "autoencode":
-            crop = min(CROP_PX, self.config.model.height)
-            return lambda share, generator: random_crops(self._clips, style, share, crop, generator)
+            size = min(CROP_PX, self.config.model.height)
+            return lambda share, generator: random_crops(self._clips, style, share, size, generator)
         return self._latent_clips(self._clips).batch
 
     def _latent_clips(self, clips: list[Path]) -> LatentClips:
@@ -275,12 +270,24 @@ class Trainer:
                     pulls.add(terms.weighted(self.config.perceptual_weight, self.config.epipolar.weight))
                 self.processes.backward(total)
         sums.collect(self.processes.add_up)
-        if not math.isfinite(sums.total):
-            raise InputError(f"loss is {sums.total} in stage {stage.name}: resume with a smaller learning rate")
         self.step += 1
-        facts = sums.terms() | sums.means() | self._norms(pulls, sums.terms())
+        if not math.isfinite(sums.total):
+            optimizer.forget_gradients()
+            return self._skip_step(stage, "loss")
+        facts = (
+            sums.terms()
+            | sums.means()
+            | (pulls.norm_facts(list(sums.terms()), self.processes.add_up_tensors) if pulls else {})
+        )
+        self._weights_whole = False
         norm, rate = optimizer.step(self.step)
-        average.update(self.step)
+        if math.isfinite(norm):
+            average.update(self.step)
+        self._weights_whole = True
+        if not math.isfinite(norm) and not optimizer.is_scaled:
+            return self._skip_step(stage, "gradient")
+        self._skipped_in_a_row = 0
+        self._give_sign()
         seconds = time.monotonic() - started
         self.events.write(
             StepDone(stage.name, self.step, sums.total, facts.pop("latent"), norm, rate, seconds, **facts)
@@ -289,6 +296,57 @@ class Trainer:
             left = (settings.num_steps - self.step) * seconds / 60
             text = "stage %s step %d/%d loss %.4f, %.2f s/step, %.0f min left in stage"
             log.info(text, stage.name, self.step, settings.num_steps, sums.total, seconds, left)
+
+    def _step_or_rescue(self, stage, settings, next_batch, parameters, optimizer, average) -> None:
+        """One step. If memory runs out in it, what was done before is saved. Raises InputError then."""
+        completed, trouble = self.step, None
+        try:
+            self._train_step(stage, settings, next_batch, optimizer, average)
+        except MEMORY_ERRORS as error:
+            trouble = what_to_do(error) if is_out_of_memory(error) else None
+            if trouble is None:
+                raise
+        if trouble is not None:  # here, where the error no longer holds what filled the memory
+            self.step = completed
+            optimizer.forget_gradients()
+            free_memory()
+            # With several processes the others are still in that step: a save would wait for them for ever.
+            if self._weights_whole and completed and self.processes.count == 1:
+                self._save(stage, parameters, optimizer, average, None)
+            raise InputError(f"stage {stage.name}, step {completed + 1}: {trouble}")
+
+    def _skip_step(self, stage: Stage, part: str) -> None:
+        """Nothing was changed by this step. Raises InputError if that happens too often in a row."""
+        self._skipped_in_a_row += 1
+        self.events.write(StepSkipped(stage.name, self.step, part, self._skipped_in_a_row))
+        log.warning("stage %s step %d is left out: its %s is not a finite number", stage.name, self.step, part)
+        if self._skipped_in_a_row > self.config.max_skipped_steps:
+            raise InputError(diverged(self.folder, stage.name, self.step))
+
+    @torch.no_grad()
+    def _require_usable_weights(self, stage: Stage, settings: StageConfig, next_batch) -> None:
+        """Weights from which no step can be made are never saved: the checkpoint before stays the last."""
+        share = self.processes.shares(settings)[0]
+        for ahead in range(self.config.max_skipped_steps + 1):
+            loss = float(self._loss(stage, next_batch, self.step + ahead, share)[1])
+            if not self.processes.any(not math.isfinite(loss)):
+                return
+        raise InputError(diverged(self.folder, stage.name, self.step))
+
+    def _sample(self, stage: Stage, settings: StageConfig, average: WeightAverage) -> None:
+        """Where samples are due. Not where weights are spread over processes: there no process has a whole model."""
+        if not self.processes.any(self._sampler.is_due(self.step, settings.num_steps)) or self.processes.is_sharded:
+            return
+        self._sampled = self._sampled or self._find_clips("val", self.config.num_samples)
+        if self.processes.is_main:
+            place(self.components, self.device)
+            self._sampler.make(self.components, average, stage, self.stage_index, self.step)
+            self._place(stage)
+        self.processes.wait()
+
+    def _give_sign(self) -> None:
+        if self.processes.is_main:
+            give_sign(self.folder.process)
 
     def _is_logged(self, settings: StageConfig, step: int) -> bool:
         return step % self.config.log_every == 0 or step == settings.num_steps
@@ -304,17 +362,9 @@ class Trainer:
             return None
         return TermGradients(background_motion_parameters(self.components.transformer))
 
-    def _norms(self, pulls: TermGradients | None, terms: dict[str, float]) -> dict[str, float]:
-        """Nothing unless there is a term beside the latent loss."""
-        if pulls is None or len(terms) == 1:
-            return {}
-        return {
-            f"{name}_grad_norm": norm for name, norm in pulls.norms(list(terms), self.processes.add_up_tensors).items()
-        }
-
     def _save(self, stage: Stage, parameters, optimizer: StageOptimizer, average: WeightAverage, validation) -> None:
         final = self.folder.checkpoint(self.stage_index, stage.name, self.step)
-        draft = self.folder.checkpoints / ".draft"
+        draft = self.folder.checkpoints / DRAFT
         state = TrainingState.of(parameters, optimizer, wanted=self.processes.is_main)
         if self.processes.is_main:
             shutil.rmtree(draft, ignore_errors=True)
@@ -331,7 +381,11 @@ class Trainer:
         if self.processes.is_main:
             lowest = self._best_loss if math.isfinite(self._best_loss) else None
             state.write(draft / "training_state", Position(self.stage_index, stage.name, self.step, loss, lowest))
-            self._publish(draft, final, best)
+            self.folder.publish(draft, final)
+            if best:
+                self.folder.mark_best(final)
+            self.folder.prune(self.config.keep_last)
+            self.folder.clear_request("save")
             self.events.write(CheckpointSaved(stage.name, self.step, str(final)))
             log.info("saved %s", final)
         self.processes.wait()
@@ -342,27 +396,8 @@ class Trainer:
             return self._whole_model.gathered(self.components, wanted=self.processes.is_main)
         return nullcontext(self.components if self.processes.is_main else None)
 
-    def _publish(self, draft: Path, final: Path, best: bool) -> None:
-        self.folder.publish(draft, final)
-        if best:
-            self.folder.mark_best(final)
-        self.folder.prune(self.config.keep_last)
-
     def _load_training_state(self, parameters, optimizer: StageOptimizer) -> None:
         state = self.folder.last / "training_state"
         best = Position.read(state).best_loss
         self._best_loss = math.inf if best is None else best
         restore(state, parameters, optimizer)
-
-
-def step_generator(seed: int, stage_index: int, step: int) -> torch.Generator:
-    """The random numbers of one step, well apart from those of every other step, stage and seed."""
-    digest = hashlib.sha256(f"{seed}/{stage_index}/{step}".encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
-
-
-@torch.no_grad()
-def set_scaling_factor(vae, clips: list[Path], num_clips: int = 16) -> None:
-    """Set the VAE's `scaling_factor` so that scaled video latents have unit standard deviation."""
-    latents = [encode_frames(vae, TrainingClip.load(path).video[None]).flatten() for path in clips[:num_clips]]
-    vae.register_to_config(scaling_factor=round(1.0 / float(torch.cat(latents).std()), 4))

@@ -1,5 +1,7 @@
 """What a stage minimises: one function per objective, from a batch to loss terms."""
 
+from pathlib import Path
+
 import torch
 import torch.nn.functional as F
 
@@ -8,6 +10,7 @@ from animateanywhere.conditioning import (
     Conditions,
     RawLatents,
     assemble,
+    encode_frames,
     encode_prompts,
     grid_of,
     pixels_to_model,
@@ -18,7 +21,7 @@ from animateanywhere.epipolar_rows import background_tokens
 from animateanywhere.losses import LossTerms, human_weight, latent_loss, one_step_clean, velocity_target
 from animateanywhere.perceptual import PerceptualNetwork, perceptual_loss
 from trainer.config import TrainConfig
-from trainer.dataset import TrainingBatch, read_window
+from trainer.dataset import TrainingBatch, TrainingClip, read_window
 from trainer.shares import Share
 from trainer.stage_networks import visiting
 from trainer.stages import Stage
@@ -215,3 +218,10 @@ def _background(components: Components, batch: TrainingBatch, generator: torch.G
     vae = components.vae
     with visiting(vae, components.transformer.device):
         return vae.encode(pixels.to(vae.device, vae.dtype)).latent_dist.mode().transpose(1, 2)
+
+
+@torch.no_grad()
+def set_scaling_factor(vae, clips: list[Path], num_clips: int = 16) -> None:
+    """Set the VAE's `scaling_factor` so that scaled video latents have unit standard deviation."""
+    latents = [encode_frames(vae, TrainingClip.load(path).video[None]).flatten() for path in clips[:num_clips]]
+    vae.register_to_config(scaling_factor=round(1.0 / float(torch.cat(latents).std()), 4))

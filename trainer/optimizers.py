@@ -54,7 +54,8 @@ class StageOptimizer:
     def step(self, step: int) -> tuple[float, float]:
         """Clip gradients, update, clear. `step` counts from 1. Returns (gradient norm, AdamW-side step size).
 
-        With a scaler, a step whose gradients are too large for fp16 updates nothing; its norm is infinite.
+        Where the norm is not finite, no weight changes: one such update and every weight is NaN. With a scaler that happens
+        now and then, when gradients are too large for fp16.
         """
         config = self._stage.optimizer
         if self._scaler is not None:
@@ -65,12 +66,24 @@ class StageOptimizer:
         factor = learning_rate_factor(step, self._stage.num_steps, config)
         for group, base in zip(groups, self._base_rates, strict=True):
             _set_rate(group, base * factor)
-        for optimizer in self._optimizers:
-            self._update(optimizer)
-            optimizer.zero_grad(set_to_none=True)
+        norm = float(whole(norm))
+        if self._scaler is not None or math.isfinite(norm):
+            for optimizer in self._optimizers:
+                self._update(optimizer)
+        self.forget_gradients()
         if self._scaler is not None:
             self._scaler.update()
-        return float(whole(norm)), config.learning_rate * factor
+        return norm, config.learning_rate * factor
+
+    def forget_gradients(self) -> None:
+        """Free the gradients."""
+        for optimizer in self._optimizers:
+            optimizer.zero_grad(set_to_none=True)
+
+    @property
+    def is_scaled(self) -> bool:
+        """Whether gradients that are no finite numbers are part of the way, as in fp16."""
+        return self._scaler is not None
 
     def _update(self, optimizer) -> None:
         if self._scaler is None:

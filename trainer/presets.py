@@ -70,6 +70,7 @@ PRESETS = {
         data=DataConfig(num_clips=32, num_val_clips=8),
         stages=(StageConfig("bml-only", num_steps=200, batch_size=2, optimizer=_FINETUNE),),
         save_every=50,
+        sample_every=50,
     ),
     "mini-finetune-lora": TrainConfig(
         start_from="mini",
@@ -105,6 +106,9 @@ PRESETS = {
             for stage in ("vae", "base", "pose", "reference", "joint")
         ),
         save_every=2,
+        sample_every=2,
+        num_samples=1,
+        sample_steps=2,
         log_every=1,
     ),
 }

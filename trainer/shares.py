@@ -4,6 +4,7 @@ Random numbers are drawn for the whole batch by everybody and then cut, so a cli
 it. A share's losses are its part of the batch's mean: losses and gradients of all shares add up to the whole batch's.
 """
 
+import hashlib
 from dataclasses import dataclass
 
 import torch
@@ -108,3 +109,9 @@ class StepSums:
         """Means over all clips that the epipolar loss looked at; empty if it looked at none."""
         count = self._sums["constrained_clips"]
         return {name: self._sums[name] / count for name in MEANS} if count else {}
+
+
+def step_generator(seed: int, stage_index: int, step: int) -> torch.Generator:
+    """The random numbers of one step, well apart from those of every other step, stage and seed."""
+    digest = hashlib.sha256(f"{seed}/{stage_index}/{step}".encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))

@@ -1,12 +1,18 @@
-"""Which networks a stage works with, where they lie, and all of them as the one module that accelerate wraps."""
+"""What a stage begins with and trains, where its networks lie, and all of them as the one module that accelerate wraps."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
 
-from animateanywhere.architectures import Components
+from animateanywhere.architectures import Components, add_control_branches
+from animateanywhere.model_folder import FineTune
+from animateanywhere.models.background_motion_learner import background_motion_parameters
 from animateanywhere.models.block_checkpointing import Checkpointing, set_checkpointing
+from animateanywhere.models.fine_tune import add_fine_tune, fine_tune_parameters
+from trainer.architectures import ARCHITECTURES
+from trainer.config import TrainConfig
+from trainer.objectives import start_with_colour
 from trainer.stages import Stage
 
 
@@ -75,3 +81,43 @@ def checkpoint_networks(components: Components, mode: Checkpointing) -> None:
         components.vae.disable_gradient_checkpointing()
     else:
         components.vae.enable_gradient_checkpointing()
+
+
+def stage_parameters(components: Components, stage: Stage) -> dict[str, torch.nn.Parameter]:
+    """Parameters that a stage trains, by name; all others are frozen by this call."""
+    modules = {name: m for name, m in vars(components).items() if isinstance(m, torch.nn.Module)}
+    for module in modules.values():
+        module.requires_grad_(False)
+    parameters: dict[str, torch.nn.Parameter] = {}
+    for part in stage.trains:
+        if part == "fine_tune":
+            parameters.update(fine_tune_parameters(components))
+            continue
+        if part == "background_motion_learner":
+            chosen = background_motion_parameters(components.transformer)
+        elif hasattr(modules[part], "own_parameters"):
+            chosen = modules[part].own_parameters()
+        else:
+            chosen = list(modules[part].parameters())
+        ids = {id(p) for p in chosen}
+        owner = "transformer" if part == "background_motion_learner" else part
+        parameters.update({f"{owner}.{n}": p for n, p in modules[owner].named_parameters() if id(p) in ids})
+    for parameter in parameters.values():
+        parameter.requires_grad_(True)
+    return parameters
+
+
+def restart_parts(
+    components: Components, stage: Stage, config: TrainConfig, stage_index: int, fine_tune: FineTune | None
+) -> None:
+    """Prepare what begins with the stage. `fine_tune`: what stage `lora` adds its adapter to."""
+    if "colour" in stage.restarts:
+        start_with_colour(components.vae)
+    if "control_branches" in stage.restarts:
+        architecture = ARCHITECTURES[config.architecture]
+        torch.manual_seed(config.seed + stage_index)
+        branch, layers, rank = config.model.branch, architecture.num_control_layers, architecture.lora_rank
+        add_control_branches(components, branch, layers, rank)
+    if "fine_tune" in stage.restarts:
+        torch.manual_seed(config.seed + stage_index)
+        add_fine_tune(components, fine_tune.rank, fine_tune.alpha)

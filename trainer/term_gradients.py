@@ -32,6 +32,12 @@ class TermGradients:
             norms[name] = float(torch.stack([gradient.float().square().sum() for gradient in summed]).sum().sqrt())
         return norms
 
+    def norm_facts(self, names: list[str], add_up: Callable) -> dict[str, float]:
+        """`norms` under the names that events have; nothing unless there is a term beside the latent loss."""
+        if len(names) == 1:
+            return {}
+        return {f"{name}_grad_norm": norm for name, norm in self.norms(names, add_up).items()}
+
 
 def _added(a: torch.Tensor | None, b: torch.Tensor | None) -> torch.Tensor | None:
     if a is None or b is None:

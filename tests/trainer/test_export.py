@@ -25,7 +25,7 @@ from trainer.stage_world.captions import CAPTION_WORDS
 RANK = 3
 RUN = TrainConfig(
     data=DataConfig(dataset="/home/somebody/private/holiday"),
-    stages=(StageConfig("lora", 200, 2, OptimizerConfig(learning_rate=3e-4)),),
+    stages=(StageConfig("lora", 200, 2, optimizer=OptimizerConfig(learning_rate=3e-4)),),
     seed=11,
 )
 

@@ -30,6 +30,7 @@ def tiny_config(data_folder, steps, branch="copy") -> TrainConfig:
         data=DataConfig(num_clips=2, portrait_share=0.5, folder=str(data_folder)),
         stages=tuple(StageConfig(name, n, batch_size=1, optimizer=OPTIMIZER) for name, n in steps.items()),
         save_every=1000,
+        sample_every=0,
     )
 
 
