@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from animateanywhere.checkpoint import resolve_model
+from animateanywhere.model_folder import resolve_model
 from trainer.config import TrainConfig
 from trainer.run_folder import RunFolder
 

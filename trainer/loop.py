@@ -44,13 +44,12 @@ from trainer.stage_networks import (
     StageNetworks,
     checkpoint_networks,
     place,
-    restart_parts,
     stage_parameters,
     visiting,
     waiting_parts,
 )
 from trainer.stages import Stage, get_stage
-from trainer.starting import begin, read_captions
+from trainer.starting import begin, read_captions, restart_parts
 from trainer.term_gradients import TermGradients
 from trainer.training_state import Position, TrainingState, restore
 from trainer.validation import held_out_loss
@@ -71,9 +70,7 @@ class Trainer:
         self.device = self.processes.device
         self.events = EventWriter(folder.events) if self.processes.is_main else NoEvents()
         self.stage_index, self.step = 0, 0
-        self._clips: list[Path] = []
-        self._held_out: list[Path] = []
-        self._sampled: list[Path] = []
+        self._clips, self._held_out, self._sampled = list[Path](), list[Path](), list[Path]()
         self._best_loss = math.inf
         self._networks: Callable | None = None
         self._perceptual: PerceptualNetwork | None = None
@@ -98,8 +95,7 @@ class Trainer:
             lambda: choose_inputs(self._sampled, self._clips, self.components, self.config),
         )
         self._skipped_in_a_row = 0
-        self._weights_whole = True
-        """False during an update: what is then interrupted is neither the step before nor the one after."""
+        self._weights_whole = True  # not during an update: what is interrupted then is neither step's
 
     def train(self) -> None:
         """Run all remaining stages. Raises Cancelled when a stop was asked for, after saving."""

@@ -5,14 +5,10 @@ from contextlib import contextmanager
 
 import torch
 
-from animateanywhere.architectures import Components, add_control_branches
-from animateanywhere.model_folder import FineTune
+from animateanywhere.architectures import Components
 from animateanywhere.models.background_motion_learner import background_motion_parameters
 from animateanywhere.models.block_checkpointing import Checkpointing, set_checkpointing
-from animateanywhere.models.fine_tune import add_fine_tune, fine_tune_parameters
-from trainer.architectures import ARCHITECTURES
-from trainer.config import TrainConfig
-from trainer.objectives import start_with_colour
+from animateanywhere.models.fine_tune import fine_tune_parameters
 from trainer.stages import Stage
 
 
@@ -105,19 +101,3 @@ def stage_parameters(components: Components, stage: Stage) -> dict[str, torch.nn
     for parameter in parameters.values():
         parameter.requires_grad_(True)
     return parameters
-
-
-def restart_parts(
-    components: Components, stage: Stage, config: TrainConfig, stage_index: int, fine_tune: FineTune | None
-) -> None:
-    """Prepare what begins with the stage. `fine_tune`: what stage `lora` adds its adapter to."""
-    if "colour" in stage.restarts:
-        start_with_colour(components.vae)
-    if "control_branches" in stage.restarts:
-        architecture = ARCHITECTURES[config.architecture]
-        torch.manual_seed(config.seed + stage_index)
-        branch, layers, rank = config.model.branch, architecture.num_control_layers, architecture.lora_rank
-        add_control_branches(components, branch, layers, rank)
-    if "fine_tune" in stage.restarts:
-        torch.manual_seed(config.seed + stage_index)
-        add_fine_tune(components, fine_tune.rank, fine_tune.alpha)

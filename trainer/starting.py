@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from animateanywhere.architectures import Components, build_components
+from animateanywhere.architectures import Components, add_control_branches, build_components
 from animateanywhere.checkpoint import load_base, load_components
 from animateanywhere.conditioning import encode_prompts
 from animateanywhere.config import ModelConfig
@@ -20,11 +20,13 @@ from animateanywhere.model_folder import (
     refuse_fine_tune,
     resolve_model,
 )
+from animateanywhere.models.fine_tune import add_fine_tune
 from animateanywhere.models.text_encoder import OnDemandTextEncoder
 from trainer.architectures import ARCHITECTURES
 from trainer.config import DataConfig, TrainConfig
+from trainer.objectives import start_with_colour
 from trainer.stage_world.captions import CAPTION_WORDS
-from trainer.stages import get_stage
+from trainer.stages import Stage, get_stage
 
 
 @dataclass(frozen=True)
@@ -110,3 +112,19 @@ def read_captions(components: Components, captions: Sequence[str]) -> None:
     if isinstance(components.text_encoder, OnDemandTextEncoder):
         length = components.transformer.config.max_text_seq_length
         encode_prompts(components.tokenizer, components.text_encoder, sorted({"", *captions}), length)
+
+
+def restart_parts(
+    components: Components, stage: Stage, config: TrainConfig, stage_index: int, fine_tune: FineTune | None
+) -> None:
+    """Prepare what begins with the stage. `fine_tune`: what stage `lora` adds its adapter to."""
+    if "colour" in stage.restarts:
+        start_with_colour(components.vae)
+    if "control_branches" in stage.restarts:
+        architecture = ARCHITECTURES[config.architecture]
+        torch.manual_seed(config.seed + stage_index)
+        branch, layers, rank = config.model.branch, architecture.num_control_layers, architecture.lora_rank
+        add_control_branches(components, branch, layers, rank)
+    if "fine_tune" in stage.restarts:
+        torch.manual_seed(config.seed + stage_index)
+        add_fine_tune(components, fine_tune.rank, fine_tune.alpha)
