@@ -41,6 +41,8 @@ class JobView:
     jobs_before: int
     message: str
     result: object | None
+    about: object | None = None
+    """What the work is for, as whoever submitted it put it."""
 
     @property
     def finished(self) -> bool:
@@ -57,6 +59,7 @@ class _Job:
     owner: str
     kind: str
     work: Work
+    about: object | None = None
     cancel: CancelToken = field(default_factory=CancelToken)
     state: State = "waiting"
     step: Step | None = None
@@ -77,9 +80,9 @@ class JobRunner:
         self._queue: queue.Queue[_Job | None] = queue.Queue()
         self._thread: threading.Thread | None = None
 
-    def submit(self, work: Work, owner: str, kind: str) -> str:
-        """Queue `work` and return its job id."""
-        job = _Job(uuid.uuid4().hex, owner, kind, work)
+    def submit(self, work: Work, owner: str, kind: str, about: object | None = None) -> str:
+        """Queue `work` and return its job id. `about`: what it is for, handed on in its views."""
+        job = _Job(uuid.uuid4().hex, owner, kind, work, about)
         with self._changed:
             self._jobs[job.job_id] = job
             self._forget_old_jobs()
@@ -148,7 +151,7 @@ class JobRunner:
         others = [other for other in self._jobs.values() if other.state in ("waiting", "running")]
         before = others.index(job) if job.state == "waiting" else 0
         elapsed = now - job.started if job.started else 0.0
-        return JobView(job.job_id, job.kind, job.state, job.step, elapsed, before, job.message, job.result)
+        return JobView(job.job_id, job.kind, job.state, job.step, elapsed, before, job.message, job.result, job.about)
 
     def _work_through(self) -> None:
         while (job := self._queue.get()) is not None:
