@@ -10,11 +10,12 @@ import torch
 from diffusers import CogVideoXDDIMScheduler, CogVideoXDPMScheduler, DiffusionPipeline
 
 from animateanywhere.cancel import CancelToken
-from animateanywhere.checkpoint import load_components, resolve_model
+from animateanywhere.checkpoint import load_components
 from animateanywhere.conditioning import ConditionInputs, Conditions, decode_latents, encode, encode_prompts
 from animateanywhere.config import ModelConfig
 from animateanywhere.denoiser import ControlFeatures, Denoiser
 from animateanywhere.errors import InputError
+from animateanywhere.model_folder import resolve_model
 
 DEFAULT_MODEL = ModelConfig()
 SCHEDULERS = {"ddim": CogVideoXDDIMScheduler, "dpm": CogVideoXDPMScheduler}

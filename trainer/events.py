@@ -161,6 +161,13 @@ class EventWriter:
             os.close(handle)
 
 
+class NoEvents:
+    """For the processes of a run that do not write."""
+
+    def write(self, event) -> None:
+        pass
+
+
 def _drop_torn_line(path: Path) -> None:
     """A killed run may have left half a line, which the next one would be glued to."""
     if path.exists():

@@ -121,13 +121,8 @@ class RunFolder:
     def clear_stop(self) -> None:
         self.clear_request("stop")
 
-    def create(self, resume: bool) -> None:
-        """Make the folder. A stop that was asked for earlier is forgotten.
-
-        Raises InputError if it holds a run already and `resume` is off, holds none and it is on, or one is running.
-        """
-        if is_held(self.process):
-            raise InputError(f"{self.path} is being trained right now: stop that run first, or choose another --output")
+    def require(self, resume: bool) -> None:
+        """Raises InputError if the folder holds a run already and `resume` is off, or holds none and it is on."""
         if resume and not self.last.exists() and not self.config.exists():
             raise InputError(
                 f"{self.path} holds no run: expected an earlier run to resume; leave out --resume to start"
@@ -136,6 +131,15 @@ class RunFolder:
             raise InputError(
                 f"{self.path} holds a run already: add --resume to go on with it, or choose another --output"
             )
+
+    def create(self, resume: bool) -> None:
+        """Make the folder and finish what a killed run left half done. A stop that was asked for earlier is forgotten.
+
+        Raises InputError as `require`, if it cannot be made, or if the run is running.
+        """
+        if is_held(self.process):
+            raise InputError(f"{self.path} is being trained right now: stop that run first, or choose another --output")
+        self.require(resume)
         try:
             for folder in (self.checkpoints, self.samples):
                 folder.mkdir(parents=True, exist_ok=True)

@@ -102,7 +102,7 @@ def find_pose(
     limits = {} if task.every_frame else {"fps": model.fps, "max_frames": model.max_num_frames}
     got = load_pose_input(task.source, detector=detector, on_progress=on_progress, cancel=cancel, **limits)
     seconds = time.monotonic() - started
-    if got.sequence is None:
+    if got.drawn is not None:
         return PoseFound(task, task.source, True, (), got.drawn.num_frames, got.drawn.fps, seconds)
     sequence, pose = got.sequence, folder / "pose.json"
     sequence.to_json(pose)
