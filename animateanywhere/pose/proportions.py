@@ -78,7 +78,8 @@ def measure(sequence: PoseSequence, person: int = 0) -> Proportions:
         lengths_px[name] = _with_arms_down(lengths_px[name], joints, known)
     shares, height_px = _calibrated(lengths_px, one.fps)
     limbs = [_told_limb(LIMBS[name], shares, joints, known) for name in LIMBS]
-    across = [length for part in PARTS for length in _told_across(part, joints, known, height_px)]
+    frames = _unbent(lengths_px["torso"][0])
+    across = [length for part in PARTS for length in _told_across(part, joints, known, height_px, frames)]
     return Proportions((*limbs, *across), height_px)
 
 
@@ -114,18 +115,23 @@ def _with_arms_down(lengths: np.ndarray, joints: np.ndarray, known: np.ndarray) 
     raised = np.zeros(len(joints), bool)
     for shoulder, elbow in zip(SHOULDERS, ELBOWS, strict=True):
         raised |= known[:, shoulder] & known[:, elbow] & (joints[:, elbow, 1] < joints[:, shoulder, 1])
-    lowered = np.where(raised, np.nan, lengths)
-    return lowered if np.isfinite(lowered).any() else lengths
+    return _in_frames(lengths, ~raised)
 
 
-def _unbent(lengths_px: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The same; of limbs that come nearer as the trunk bends forward, only frames in which the trunk looks long."""
-    trunk = lengths_px["torso"][0]
-    if not np.isfinite(trunk).any():
-        return lengths_px
-    upright = trunk >= _UNBENT * _full_length(trunk)
-    chosen = {name: np.where(upright, lengths_px[name], np.nan) for name in _NEARER_WHEN_BENT}
-    return lengths_px | {name: lengths for name, lengths in chosen.items() if np.isfinite(lengths).any()}
+def _unbent(trunk: np.ndarray) -> np.ndarray:
+    """bool [T]: the trunk, in pixels [T], looks about as long as ever; all frames if it is never known.
+
+    In pixels, because a bent body's standing height is hard to tell. Shoulders, hips and head come nearer to the camera
+    as the trunk bends forward, and look larger then.
+    """
+    longest = _full_length(trunk)
+    return np.ones(len(trunk), bool) if longest is None else trunk >= _UNBENT * longest
+
+
+def _in_frames(lengths: np.ndarray, frames: np.ndarray) -> np.ndarray:
+    """[bones, T] with NaN elsewhere; the same if nothing would be left."""
+    chosen = np.where(frames, lengths, np.nan)
+    return chosen if np.isfinite(chosen).any() else lengths
 
 
 def _full_length(values: np.ndarray) -> float | None:
@@ -146,7 +152,10 @@ def _calibrated(lengths_px: dict[str, np.ndarray], fps: float) -> tuple[dict[str
     height_px = np.ones(1)
     for _ in range(_ROUNDS):
         height_px = _heights_px(lengths_px, shares, fps)
-        shares = {name: _full_length(lengths / height_px) for name, lengths in _unbent(lengths_px).items()}
+        frames = _unbent(lengths_px["torso"][0])
+        in_heights = {name: lengths / height_px for name, lengths in lengths_px.items()}
+        in_heights |= {name: _in_frames(in_heights[name], frames) for name in _NEARER_WHEN_BENT}
+        shares = {name: _full_length(lengths) for name, lengths in in_heights.items()}
         upright = [name for name in UPRIGHT if shares[name]] or [name for name in _SIZE_BY if shares[name]]
         if not upright:
             return shares, height_px
@@ -198,8 +207,11 @@ def _is_straight(limb: Limb, joints: np.ndarray, known: np.ndarray) -> bool:
     return False
 
 
-def _told_across(part: str, joints: np.ndarray, known: np.ndarray, height_px: np.ndarray) -> list[Length]:
-    shares = {limb.name: _full_length(_lengths_px(limb, joints, known) / height_px) for limb in PARTS[part]}
+def _told_across(part: str, joints: np.ndarray, known: np.ndarray, height_px, frames: np.ndarray) -> list[Length]:
+    shares = {}
+    for limb in PARTS[part]:
+        lengths = _lengths_px(limb, joints, known) / height_px
+        shares[limb.name] = _full_length(_in_frames(lengths, frames) if part == "head" else lengths)
     largest = max((shares[limb.name] / limb.share for limb in PARTS[part] if shares[limb.name]), default=0.0)
     least = max(_TOLD_LIMB, _TOLD_ACROSS * largest) if part == "hands" else max(_TOLD_HEAD, _TOLD_ACROSS * largest)
     lengths = []

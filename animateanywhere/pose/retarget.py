@@ -35,8 +35,8 @@ SMALLEST_RATIO, LARGEST_RATIO = 0.6, 1 / 0.6
 """Beyond these a limb is mismeasured more likely than it is so short or long."""
 _HUMAN = {"torso": (0.86, 1.14), "thighs": (0.86, 1.2), "shanks": (0.86, 1.2)}
 """Of a grown person's shares: who moves in a clip is human, so a share beyond these is the view's. Photos may show drawings."""
-_ROUGH = 1.4
-"""A hand or head of a clip that seems larger than this many times a grown person's is too small in the picture to measure."""
+_LARGEST_HAND = 1.4
+"""Of a grown person's: a hand of a clip that seems larger is too small in the picture to be measured."""
 _LIKE = {
     "neck": "torso", "shoulders": "torso", "hips": "shoulders", "upper arms": "torso", "forearms": "upper arms",
     "thighs": "torso", "shanks": "thighs", "head": "torso", "hands": "forearms",
@@ -141,9 +141,9 @@ def limb_ratios(source: Proportions, target: Proportions) -> tuple[LimbRatio, ..
         else:
             measured[name] = b.share / a.share
     for part, spans in PARTS.items():
-        shares = {span.name: span.share for span in spans}
-        both = [(source.of(name), target.of(name)) for name in shares]
-        common = [b.share / a.share for a, b in both if a.told and b.told and a.share <= _ROUGH * shares[a.name]]
+        largest = _LARGEST_HAND if part == "hands" else np.inf
+        both = [(source.of(span.name), target.of(span.name), span.share) for span in spans]
+        common = [b.share / a.share for a, b, share in both if a.told and b.told and a.share <= largest * share]
         if common:
             measured[part] = float(np.mean(common))
         else:
