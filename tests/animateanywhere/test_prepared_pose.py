@@ -9,15 +9,17 @@ from PIL import Image
 
 from animateanywhere import examples
 from animateanywhere.__main__ import main
-from animateanywhere.config import GenerateConfig
+from animateanywhere.config import GenerateConfig, PoseStyle
 from animateanywhere.errors import InputError
-from animateanywhere.media import read_comment, read_video
+from animateanywhere.media import VideoFrames, read_comment, read_video
 from animateanywhere.pose.detector import PoseInput
 from animateanywhere.pose.sequence import NUM_JOINTS, PoseSequence
 from animateanywhere.prepared_pose import notes_on, pose_for_person
 from tests.animateanywhere.pose.staged import body_shape, photo_of, staged
 from tests.bad_inputs import good_background, good_person
 from tests.tiny import make_tiny_model
+
+STYLE = PoseStyle()
 
 
 class OnePicture:
@@ -47,13 +49,13 @@ def as_input(sequence):
 
 def test_off_is_the_very_same_pose(picture):
     pose = as_input(staged(body_shape(1), "wave", 1))
-    assert pose_for_person(pose, picture, 0, 0.0) == (pose, ())
+    assert pose_for_person(pose, picture, 0, 0.0, STYLE) == (pose, ())
 
 
 def test_the_pose_takes_over_the_pictures_proportions(picture):
     pose = as_input(staged(body_shape(1), "wave", 1))
     detector = OnePicture(photo_of(body_shape(5, child=True), 1))
-    aligned, notes = pose_for_person(pose, picture, 0, 1.0, detector)
+    aligned, notes = pose_for_person(pose, picture, 0, 1.0, STYLE, detector)
     assert "strength 1" in notes[0] and "head x1." in notes[0]
     truth = staged(body_shape(5, child=True), "wave", 1)
     before, after = (
@@ -65,16 +67,16 @@ def test_the_pose_takes_over_the_pictures_proportions(picture):
 def test_a_picture_without_a_body_is_told_and_nothing_changes(picture):
     pose = as_input(staged(body_shape(1), "wave", 1))
     nobody = dataclasses.replace(photo_of(body_shape(1)), confidence=np.zeros((1, 1, NUM_JOINTS)))
-    aligned, notes = pose_for_person(pose, picture, 0, 1.0, OnePicture(nobody))
+    aligned, notes = pose_for_person(pose, picture, 0, 1.0, STYLE, OnePicture(nobody))
     assert aligned is pose and "keeps its own proportions" in notes[0] and "nobody found" in notes[0]
 
 
 def test_a_drawn_skeleton_is_told_to_stay_as_it_is(picture):
-    drawn = PoseInput("drawn", None, None, (64, 64), 8.0)
-    assert pose_for_person(drawn, picture, 0, 1.0)[1] == (
+    drawn = PoseInput("drawn", None, VideoFrames(np.zeros((2, 64, 64, 3), np.uint8), 8.0), (64, 64), 8.0)
+    assert pose_for_person(drawn, picture, 0, 1.0, STYLE)[1] == (
         "a drawn skeleton is not aligned to the person's proportions",
     )
-    assert pose_for_person(drawn, picture, 0, 0.0)[1] == ()
+    assert pose_for_person(drawn, picture, 0, 0.0, STYLE)[1] == ()
 
 
 def test_notes_are_what_is_wrong():
