@@ -123,7 +123,7 @@ def test_the_aligned_pose_is_near_the_other_bodys_own(source, target, _name):
         left.append(body_error(aligned, truth) / body_error(before, truth))
         left_of_shape.append(body_error(aligned, truth, True) / body_error(before, truth, True))
     assert np.mean(left) < 0.4 and max(left) < 0.7
-    assert np.mean(left_of_shape) < 0.45 and max(left_of_shape) < 0.75
+    assert np.mean(left_of_shape) < 0.45 and max(left_of_shape) < 0.8
 
 
 def test_two_grown_people_hardly_differ_and_are_hardly_changed():
