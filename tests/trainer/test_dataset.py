@@ -104,7 +104,7 @@ def test_batches_hold_one_orientation_and_follow_the_generator(clips):
         again = latents.batch(Share.whole(3), torch.Generator().manual_seed(seed))
         assert torch.equal(batch.video, again.video) and batch.captions == again.captions
         assert batch.video.shape[0] == 3 and batch.pose.shape == batch.video.shape
-        assert batch.human_mask.shape[0] == len(batch.cameras) == 3
+        assert batch.human_mask.shape[0] == len(batch.drawn) == 3
         assert batch.human_mask.shape[2:] == batch.background_pixels.shape[1:3]
         shapes.add(tuple(batch.video.shape))
     assert len(shapes) == 2
