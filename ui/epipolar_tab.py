@@ -276,6 +276,7 @@ class EpipolarTab:
                 yield {self.runner.note: message("error", outcome.message)}
                 return
             job_id = runner.submit(outcome.result, visitor, kind)
+        yield {self.runner.note: ""}
         yield from self.follow(job_id)
 
     @never_empty
@@ -294,7 +295,7 @@ class EpipolarTab:
                 yield self._end(view)
             else:
                 bar = progress_bar(view, whole_run=view.kind == ATTENTION)
-                yield {self.runner.progress: bar, self.runner.note: ""} | self._buttons(busy=True)
+                yield {self.runner.progress: bar} | self._buttons(busy=True)
 
     def _end(self, view: JobView) -> dict:
         idle = {self.runner.progress: ""} | self._buttons(busy=False)

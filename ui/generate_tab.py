@@ -90,7 +90,7 @@ class GenerateTab:
             job_id = services.runner.submit(
                 lambda report, cancel: make_clip(outcome.result, services, report, cancel), visitor, KIND
             )
-        return {self.running: job_id}
+        return {self.running: job_id, self.note: ""}
 
     @never_empty
     def follow(self, visitor: str, running: str | None) -> Iterator[dict]:
@@ -108,13 +108,13 @@ class GenerateTab:
             if view.finished:
                 yield self._end(view, visitor)
             else:
-                yield {self.progress: progress_bar(view, whole_run=True), self.note: ""} | self._buttons(busy=True)
+                yield {self.progress: progress_bar(view, whole_run=True)} | self._buttons(busy=True)
 
     def _end(self, view: JobView, owner: str) -> dict:
         idle = {self.progress: ""} | self._buttons(busy=False)
         if view.state != "done":
             return idle | {self.note: message("info" if view.state == "stopped" else "error", view.message)}
-        return idle | {self.note: ""} | self.show_clips(owner)
+        return idle | self.show_clips(owner)
 
     def show_clips(self, owner: str) -> dict:
         """The newest clip of this visitor large, all of them in the gallery; nothing without a clip."""

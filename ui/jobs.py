@@ -17,6 +17,8 @@ from ui.outcomes import Outcome, attempt
 
 State = Literal["waiting", "running", "done", "failed", "stopped"]
 _KEPT_JOBS = 200
+_PAUSE_S = 0.1
+"""Between two views of one job: a page that is told of every step of a small model falls behind."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,10 @@ class JobRunner:
             return None if job is None else self._view(job)
 
     def watch(self, job_id: str, every_s: float = 0.5) -> Iterator[JobView]:
-        """Yield a view at every change, and at least every `every_s` seconds, until one is `finished`."""
+        """Yield a view when the job has changed, and at least every `every_s` seconds, until one is `finished`.
+
+        Steps that follow each other faster than a person can read are left out; how the job ended never is.
+        """
         while True:
             with self._changed:
                 job = self._jobs.get(job_id)
@@ -110,8 +115,8 @@ class JobRunner:
             if seen.finished:
                 return
             with self._changed:
-                if (job.state, job.step) == (seen.state, seen.step):
-                    self._changed.wait(every_s)
+                self._changed.wait_for(lambda: self._view(job).finished, _PAUSE_S)
+                self._changed.wait_for(lambda: (job.state, job.step) != (seen.state, seen.step), max(0.0, every_s - _PAUSE_S))
 
     def stop(self, job_id: str) -> None:
         """Ask a job to end: at once if it waits, at its next step if it runs. Nothing happens to a finished one."""

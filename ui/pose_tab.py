@@ -85,7 +85,7 @@ class PoseTab:
     @property
     def followed(self) -> list:
         """What a search changes while it runs, and where its answer goes."""
-        return [self.extract_button, self.stop_button, self.progress, self.note, self.searched]
+        return [self.extract_button, self.stop_button, self.progress, self.searched]
 
     def on_upload(
         self, visitor: str, asked: PoseTask | None, payload: dict | None, every_frame: bool, detector: str
@@ -187,7 +187,7 @@ class PoseTab:
             model = services.shelf.pipeline().model
             return find_and_draw(asked, model, services.new_temp_folder(), report, cancel)
 
-        return {self.running: services.runner.submit(work, visitor, KIND, about=asked)}
+        return {self.running: services.runner.submit(work, visitor, KIND, about=asked), self.note: ""}
 
     @never_empty
     def follow(self, visitor: str, running: str | None) -> Iterator[dict]:
@@ -202,7 +202,7 @@ class PoseTab:
                 yield bar | idle | {self.searched: _answer_of_job(view)}
             else:
                 busy = {self.extract_button: button(self.extract_button, False)}
-                yield bar | busy | {self.stop_button: button(self.stop_button, True), self.note: ""}
+                yield bar | busy | {self.stop_button: button(self.stop_button, True)}
 
     def _show(self, shown: PoseShown, known: PoseFound | None) -> dict:
         pictures = self._show_pictures(shown)
