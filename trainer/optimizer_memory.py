@@ -68,10 +68,11 @@ def load_memory_tensors(optimizer, tensors: dict[str, torch.Tensor]) -> None:
     for name, value in tensors.items():
         index, key, *part = name.split(".")
         memory = found.setdefault(int(index), {})
+        mine = value.clone()  # out of a mapped file, as weights are when they are loaded
         if part:
-            memory.setdefault(key, {})[part[0]] = value
+            memory.setdefault(key, {})[part[0]] = mine
         else:
-            memory[key] = value
+            memory[key] = mine
     parameters = _parameters(optimizer)
     for index, memory in found.items():
         parameter = parameters[index]
@@ -81,8 +82,8 @@ def load_memory_tensors(optimizer, tensors: dict[str, torch.Tensor]) -> None:
 def _placed(optimizer, parameter, key: str, value):
     value = from_inner_tensors(key, value) if isinstance(value, dict) else value
     if not _is_large(value) or isinstance(optimizer, InCpuMemory):
-        return value.clone()
-    return spread_like(parameter, value).clone()
+        return value
+    return spread_like(parameter, value)
 
 
 def _parameters(optimizer) -> list[torch.nn.Parameter]:
