@@ -1,6 +1,8 @@
 """Optimizers, step-size schedule and weight averaging of one stage, and their state as plain tensors."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -150,8 +152,17 @@ class WeightAverage:
 
     @torch.no_grad()
     def swap(self) -> None:
-        """Exchange live and averaged weights; called in pairs around a save, once at a stage's end."""
+        """Exchange live and averaged weights; called in pairs, or once at a stage's end."""
         for name, parameter in self._parameters.items():
             live = parameter.detach().clone()
             parameter.copy_(self.averaged[name])
             self.averaged[name].copy_(live)
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """The averaged weights in place of the live ones, which come back bit for bit."""
+        self.swap()
+        try:
+            yield
+        finally:
+            self.swap()
