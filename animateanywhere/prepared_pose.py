@@ -106,7 +106,10 @@ def pose_for_person(
 
 
 def notes_on(sequence: PoseSequence, person: int) -> tuple[str, ...]:
-    """What a check-up finds wrong, as one sentence each. Raises InputError if the person is never seen."""
-    require_pose(sequence, person)
+    """What a check-up finds wrong with the part of a pose that is used, as one sentence each.
+
+    Raises InputError if the person is never seen in it.
+    """
+    require_pose(sequence, person, f"the pose's first {sequence.duration_s:.1f} s")
     findings = check_up(sequence, person).findings
     return tuple(f.sentence for f in findings if f.severity != "info" and f.kind not in _TOLD_ELSEWHERE)
