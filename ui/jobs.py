@@ -115,8 +115,11 @@ class JobRunner:
             if seen.finished:
                 return
             with self._changed:
-                self._changed.wait_for(lambda: self._view(job).finished, _PAUSE_S)
-                self._changed.wait_for(lambda: (job.state, job.step) != (seen.state, seen.step), max(0.0, every_s - _PAUSE_S))
+                self._wait_for_news(job, seen, every_s)
+
+    def _wait_for_news(self, job: _Job, seen: JobView, at_most_s: float) -> None:
+        self._changed.wait_for(lambda: self._view(job).finished, _PAUSE_S)
+        self._changed.wait_for(lambda: (job.state, job.step) != (seen.state, seen.step), max(0.0, at_most_s - _PAUSE_S))
 
     def stop(self, job_id: str) -> None:
         """Ask a job to end: at once if it waits, at its next step if it runs. Nothing happens to a finished one."""
