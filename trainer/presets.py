@@ -31,9 +31,6 @@ A dataset for it is made by `prepare --width 1360 --height 768 --num-frames 48`.
 _VAE = OptimizerConfig(name="muon", learning_rate=3e-3, matrix_learning_rate=0.015, warmup_steps=20, decay_share=0.5)
 _SCRATCH = OptimizerConfig(name="muon", learning_rate=1e-3, matrix_learning_rate=0.01, warmup_steps=30, decay_share=0.5)
 _TUNE = OptimizerConfig(name="muon", learning_rate=1e-3, matrix_learning_rate=0.007, warmup_steps=20, decay_share=0.5)
-_TOGETHER = OptimizerConfig(
-    name="muon", learning_rate=6e-4, matrix_learning_rate=0.005, warmup_steps=30, decay_share=0.7
-)
 _FINETUNE = OptimizerConfig(name="adamw", learning_rate=3e-4, warmup_steps=10, decay_share=0.5)
 _PAPER = OptimizerConfig(name="adamw", learning_rate=1e-5, warmup_steps=0)
 _PAPER_LORA = OptimizerConfig(name="adamw", learning_rate=1e-4, warmup_steps=100)
@@ -65,9 +62,7 @@ PRESETS = {
             StageConfig("pose", num_steps=100, batch_size=4, optimizer=_TUNE),
             StageConfig("reference", num_steps=100, batch_size=4, optimizer=_TUNE),
             StageConfig("joint", num_steps=3650, batch_size=4, optimizer=_TUNE),
-            StageConfig("together", num_steps=1400, batch_size=2, optimizer=_TOGETHER),
         ),
-        human_weight=2.0,
     ),
     "mini-finetune-bml": TrainConfig(
         start_from="mini",
