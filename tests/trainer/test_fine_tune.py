@@ -155,6 +155,7 @@ def test_stop_and_resume_equals_an_uninterrupted_run(tuned, data_folder, tmp_pat
     first.events.write = stop_after_two
     with pytest.raises(Cancelled):
         first.train()
+    parts.create(resume=True)
     Trainer(TrainConfig.from_json(parts.config.read_text()), parts, resume=True).train()
     losses = [[e.total for e in read_events(f.events) if isinstance(e, StepDone)] for f in (whole.folder, parts)]
     assert len(losses[0]) == 3 and losses[0] == losses[1]
