@@ -1,6 +1,7 @@
-"""Rows of the table applied to a model's clips and to a baseline's, and summed up."""
+"""Rows of the table applied to a model's clips and to what stands beside them, and summed up."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -15,6 +16,20 @@ class Scores:
 
     model: float
     frozen: float
+    beside: dict[str, float] = field(default_factory=dict)
+    """Other clips beside the model's, by name."""
+
+
+@dataclass(frozen=True)
+class BesideSummary:
+    """One metric of other clips, over the clips that they, the model and the frozen background have a number for."""
+
+    name: str
+    mean: float
+    """NaN if there is none."""
+    num_clips: int
+    model_better: float
+    """Share of these clips in which the model is strictly better; NaN for metrics of sets."""
 
 
 @dataclass(frozen=True)
@@ -32,30 +47,41 @@ class MetricSummary:
     """Clips that both have a number for."""
     better_than_frozen: float
     """Share of these clips in which the model is strictly better; NaN for metrics of sets."""
+    beside: tuple[BesideSummary, ...] = ()
+
+
+_TRUTH = "the truth"
+"""Of sets: what the others are held against."""
 
 
 class Scoreboard:
     """Collects clip by clip."""
 
-    def __init__(self, rows: tuple[Metric | SetMetric, ...], networks: Networks):
-        self._rows, self._networks = rows, networks
+    def __init__(self, rows: tuple[Metric | SetMetric, ...], networks: Networks, beside: tuple[str, ...] = ()):
+        self._rows, self._networks, self._beside = rows, networks, beside
         self._scores: dict[str, list[Scores]] = {row.name: [] for row in rows if isinstance(row, Metric)}
         sets = (row.name for row in rows if isinstance(row, SetMetric))
-        self._sets = {name: {who: Moments() for who in ("model", "frozen", "truth")} for name in sets}
+        self._sets = {name: {who: Moments() for who in ("model", "frozen", *beside, _TRUTH)} for name in sets}
         self._clips = 0
 
-    def add(self, truth: Truth, model: np.ndarray, frozen: np.ndarray) -> dict[str, Scores]:
-        """Measure one clip, uint8 `[T, H, W, 3]`; its own numbers by name. Raises ValueError on other shapes."""
+    def add(
+        self, truth: Truth, model: np.ndarray, frozen: np.ndarray, beside: Mapping[str, np.ndarray] | None = None
+    ) -> dict[str, Scores]:
+        """Measure one clip, uint8 `[T, H, W, 3]`, and those `beside` it; the numbers by metric.
+
+        Raises ValueError on other shapes.
+        """
         self._clips += 1
-        clips = (("model", model), ("frozen", frozen), ("truth", truth.video))
-        beside = {who: Comparison(clip, truth) for who, clip in clips}
+        clips = {"model": model, "frozen": frozen, **{name: (beside or {})[name] for name in self._beside}}
+        shown = {who: Comparison(clip, truth) for who, clip in clips.items()}
         found = {}
         for row in self._rows:
             if isinstance(row, Metric):
-                found[row.name] = Scores(*(row.measure(beside[who], self._networks) for who in ("model", "frozen")))
+                made = {who: row.measure(comparison, self._networks) for who, comparison in shown.items()}
+                found[row.name] = Scores(made.pop("model"), made.pop("frozen"), made)
                 self._scores[row.name].append(found[row.name])
             else:
-                for who, comparison in beside.items():
+                for who, comparison in {**shown, _TRUTH: Comparison(truth.video, truth)}.items():
                     self._sets[row.name][who].add(row.features(comparison, self._networks))
         return found
 
@@ -64,25 +90,45 @@ class Scoreboard:
         return tuple(self._of_clips(row) if isinstance(row, Metric) else self._of_set(row) for row in self._rows)
 
     def _of_clips(self, row: Metric) -> MetricSummary:
-        pairs = np.array([(s.model, s.frozen) for s in self._scores[row.name]], np.float64).reshape(-1, 2)
-        told = pairs[np.isfinite(pairs).all(1)]
-        if not len(told):
-            return self._summary(row, float("nan"), float("nan"), 0, float("nan"))
-        ahead = (told[:, 0] - told[:, 1]) * (1 if row.higher_is_better else -1)
-        return self._summary(row, *map(float, told.mean(0)), len(told), float((ahead > 0).mean()))
+        scores = [s for s in self._scores[row.name] if np.isfinite([s.model, s.frozen]).all()]
+        model, frozen = (np.array([getattr(s, who) for s in scores], np.float64) for who in ("model", "frozen"))
+        others = {name: np.array([s.beside[name] for s in scores], np.float64) for name in self._beside}
+        return MetricSummary(
+            *(row.name, row.unit, row.higher_is_better, row.meaning, _mean(model), _mean(frozen), len(scores)),
+            better_than_frozen=_share_ahead(model, frozen, row.higher_is_better),
+            beside=tuple(_beside_of(name, model, values, row.higher_is_better) for name, values in others.items()),
+        )
 
     def _of_set(self, row: SetMetric) -> MetricSummary:
-        model, frozen = (self._distance(row.name, who) for who in ("model", "frozen"))
-        return self._summary(row, model, frozen, self._clips, float("nan"))
+        distance = {who: self._distance(row.name, who) for who in ("model", "frozen", *self._beside)}
+        nan = float("nan")
+        return MetricSummary(
+            *(
+                row.name,
+                row.unit,
+                row.higher_is_better,
+                row.meaning,
+                distance["model"],
+                distance["frozen"],
+                self._clips,
+            ),
+            better_than_frozen=nan,
+            beside=tuple(BesideSummary(name, distance[name], self._clips, nan) for name in self._beside),
+        )
 
     def _distance(self, name: str, who: str) -> float:
-        made, true = (self._sets[name][side].gaussian() for side in (who, "truth"))
+        made, true = (self._sets[name][side].gaussian() for side in (who, _TRUTH))
         return float("nan") if made is None or true is None else frechet_distance(made, true)
 
-    @staticmethod
-    def _summary(
-        row: Metric | SetMetric, model: float, frozen: float, num_clips: int, better_than_frozen: float
-    ) -> MetricSummary:
-        return MetricSummary(
-            row.name, row.unit, row.higher_is_better, row.meaning, model, frozen, num_clips, better_than_frozen
-        )
+
+def _beside_of(name: str, model: np.ndarray, values: np.ndarray, higher: bool) -> BesideSummary:
+    told = np.isfinite(values)
+    return BesideSummary(name, _mean(values[told]), int(told.sum()), _share_ahead(model[told], values[told], higher))
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean()) if len(values) else float("nan")
+
+
+def _share_ahead(model: np.ndarray, other: np.ndarray, higher: bool) -> float:
+    return _mean(((model - other) * (1 if higher else -1) > 0).astype(np.float64))
