@@ -13,9 +13,8 @@ from animateanywhere.pose.sequence import PoseSequence
 from trainer.config import DataConfig
 from trainer.dataset import TrainingClip, clip_size, read_tensors, render_training_clip, write_whole
 from trainer.metrics.table import Truth
-from trainer.stage_world.photographer import look
 from trainer.stage_world.seeds import split_seeds
-from trainer.stage_world.shot import plan_shot
+from trainer.stage_world.take import film, plan_take
 
 _DEPTH = "background_depth"
 
@@ -81,8 +80,8 @@ def kept_clip(seed: int, model: ModelConfig, folder: Path) -> HeldOutClip:
 def high_motion_seeds(model: ModelConfig, split: str, num_clips: int) -> list[int]:
     """The clips with much camera motion among the first `num_clips` of a split, chosen as the paper does (IV-C).
 
-    First and last camera are compared: those whose way or whose turn is longer than the one at rank 10 of 100 (of fewer
-    clips, at a tenth of their number).
+    First and last camera are compared: those whose way or whose turn is longer than the one at rank 10 of 100 (of another
+    number of clips, at a tenth of it).
     """
     seeds = list(split_seeds(split, 0, num_clips))
     moved = np.array([_end_to_end(seed, model) for seed in seeds])
@@ -94,12 +93,8 @@ def high_motion_seeds(model: ModelConfig, split: str, num_clips: int) -> list[in
 def _end_to_end(seed: int, model: ModelConfig) -> tuple[float, float]:
     """How far the camera gets (metres) and turns (radians) from first to last frame. Nothing is rendered."""
     width, height = clip_size(seed, DataConfig(), model)
-    shot = plan_shot(
-        seed, num_frames=model.num_frames, width=width, height=height, fps=model.fps,
-        textures="procedural", action=None, photographer=None,
-    )  # fmt: skip
-    first, last = look(shot.camera_path)[[0, -1]]
-    rotation = last[:3, :3] @ first[:3, :3].T
-    centres = shot.camera_path.position[[0, -1]]
-    cosine = (np.trace(rotation) - 1) / 2
-    return float(np.linalg.norm(centres[1] - centres[0])), float(np.arccos(np.clip(cosine, -1, 1)))
+    take = plan_take(seed, num_frames=model.num_frames, width=width, height=height, fps=model.fps)
+    cameras = film(take, width=width, height=height, fps=model.fps).cameras
+    motion = cameras.relative(0, cameras.num_frames - 1)
+    cosine = (np.trace(motion[:3, :3]) - 1) / 2
+    return float(np.linalg.norm(motion[:3, 3])), float(np.arccos(np.clip(cosine, -1, 1)))
