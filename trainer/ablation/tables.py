@@ -79,9 +79,7 @@ MOTION = Table(
     "Table III: where the background's motion comes from",
     (
         Row("explicit two-stage", stage="", beside="geometric", paper=_paper(17.00, 0.5646)),
-        Row(
-            "without BML", stage="joint-without-bml", start="motion learner anew", paper=_paper(16.86, 0.5676)
-        ),
+        Row("without BML", stage="joint-without-bml", start="motion learner anew", paper=_paper(16.86, 0.5676)),
         Row("BML", start="motion learner anew", paper=_paper(18.07, 0.5831)),
     ),
     reference="BML",

@@ -1,6 +1,6 @@
 """Rows of the table applied to a model's clips and to what stands beside them, and summed up."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -50,18 +50,42 @@ class MetricSummary:
     beside: tuple[BesideSummary, ...] = ()
 
 
-_TRUTH = "the truth"
-"""Of sets: what the others are held against."""
+class Tally:
+    """Numbers of one maker of clips, collected clip by clip."""
+
+    def __init__(self, rows: Iterable[Metric | SetMetric], networks: Networks):
+        self._rows, self._networks = tuple(rows), networks
+        self._moments = {row.name: Moments() for row in self._rows if isinstance(row, SetMetric)}
+
+    def add(self, comparison: Comparison) -> dict[str, float]:
+        """Measure one clip; its own numbers by metric, NaN where they cannot be told."""
+        found = {}
+        for row in self._rows:
+            if isinstance(row, Metric):
+                found[row.name] = row.measure(comparison, self._networks)
+            else:
+                self._moments[row.name].add(row.features(comparison, self._networks))
+        return found
+
+    def distance(self, name: str, truth: "Tally") -> float:
+        """Of a metric of sets: between these clips and the true ones; NaN if there are too few."""
+        made, true = (tally._moments[name].gaussian() for tally in (self, truth))
+        return float("nan") if made is None or true is None else frechet_distance(made, true)
+
+
+def tally_of_truth(rows: Iterable[Metric | SetMetric], networks: Networks) -> Tally:
+    """For what the metrics of sets need of true clips."""
+    return Tally((row for row in rows if isinstance(row, SetMetric)), networks)
 
 
 class Scoreboard:
-    """Collects clip by clip."""
+    """A model's clips, the frozen background's and others', collected clip by clip."""
 
     def __init__(self, rows: tuple[Metric | SetMetric, ...], networks: Networks, beside: tuple[str, ...] = ()):
-        self._rows, self._networks, self._beside = rows, networks, beside
+        self._rows, self._beside = rows, beside
         self._scores: dict[str, list[Scores]] = {row.name: [] for row in rows if isinstance(row, Metric)}
-        sets = (row.name for row in rows if isinstance(row, SetMetric))
-        self._sets = {name: {who: Moments() for who in ("model", "frozen", *beside, _TRUTH)} for name in sets}
+        self._tallies = {who: Tally(rows, networks) for who in ("model", "frozen", *beside)}
+        self._truth = tally_of_truth(rows, networks)
         self._clips = 0
 
     def add(
@@ -73,17 +97,12 @@ class Scoreboard:
         """
         self._clips += 1
         clips = {"model": model, "frozen": frozen, **{name: (beside or {})[name] for name in self._beside}}
-        shown = {who: Comparison(clip, truth) for who, clip in clips.items()}
-        found = {}
-        for row in self._rows:
-            if isinstance(row, Metric):
-                made = {who: row.measure(comparison, self._networks) for who, comparison in shown.items()}
-                found[row.name] = Scores(made.pop("model"), made.pop("frozen"), made)
-                self._scores[row.name].append(found[row.name])
-            else:
-                for who, comparison in {**shown, _TRUTH: Comparison(truth.video, truth)}.items():
-                    self._sets[row.name][who].add(row.features(comparison, self._networks))
-        return found
+        made = {who: self._tallies[who].add(Comparison(clip, truth)) for who, clip in clips.items()}
+        self._truth.add(Comparison(truth.video, truth))
+        for name, scores in self._scores.items():
+            others = {who: made[who][name] for who in self._beside}
+            scores.append(Scores(made["model"][name], made["frozen"][name], others))
+        return {name: scores[-1] for name, scores in self._scores.items()}
 
     def summary(self) -> tuple[MetricSummary, ...]:
         """In the rows' order."""
@@ -100,7 +119,7 @@ class Scoreboard:
         )
 
     def _of_set(self, row: SetMetric) -> MetricSummary:
-        distance = {who: self._distance(row.name, who) for who in ("model", "frozen", *self._beside)}
+        distance = {who: tally.distance(row.name, self._truth) for who, tally in self._tallies.items()}
         nan = float("nan")
         return MetricSummary(
             *(
@@ -115,10 +134,6 @@ class Scoreboard:
             better_than_frozen=nan,
             beside=tuple(BesideSummary(name, distance[name], self._clips, nan) for name in self._beside),
         )
-
-    def _distance(self, name: str, who: str) -> float:
-        made, true = (self._sets[name][side].gaussian() for side in (who, _TRUTH))
-        return float("nan") if made is None or true is None else frechet_distance(made, true)
 
 
 def _beside_of(name: str, model: np.ndarray, values: np.ndarray, higher: bool) -> BesideSummary:
