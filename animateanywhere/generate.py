@@ -122,14 +122,18 @@ def prepare(
         on_progress=lambda done, total: report("pose", done, total),
         cancel=cancel,
     )
-    notes = _pose_notes(pose, config.person)
+    notes = _pose_notes(pose, config.person, model)
     frames = pose.frames(size, planned.num_frames, model.fps, model.pose_style, config.person)
     return ConditionInputs(human, background, frames, config.prompt), notes
 
 
-def _pose_notes(pose: PoseInput, person: int) -> tuple[str, ...]:
-    if pose.sequence is None:
+def _pose_notes(pose: PoseInput, person: int, model: ModelConfig) -> tuple[str, ...]:
+    if pose.is_used_as_drawn(model.pose_style):
         return ("the pose video is a drawn skeleton and is used as it is",)
+    if pose.drawn is not None:
+        return (
+            f"the pose video is a drawn skeleton; its body is drawn anew as {model.name} reads it, without hands and face",
+        )
     notes = []
     if pose.sequence.num_people > 1:
         notes.append(f"{pose.sequence.num_people} people found; person {person} is used (0 is the largest)")

@@ -313,7 +313,7 @@ def _found_note(shown: PoseShown) -> str:
     is_video = not found.is_drawn and found.task.source.suffix.lower() != ".json"
     mirrored = " It is not mirrored: only videos of people can be." if found.task.mirror and not is_video else ""
     if found.is_drawn:
-        return message("good", f"A drawn skeleton, {length}: it is used as it is.{mirrored}")
+        return message("good", f"A drawn skeleton, {length}. Beside it: as the model reads it.{mirrored}")
     people = len(found.coverage)
     who = "1 person" if people == 1 else f"{people} people"
     took = f" (found in {seconds(found.seconds_taken)})" if is_video else ""

@@ -24,6 +24,7 @@ from animateanywhere.media import (
 )
 from animateanywhere.pose.draw import draw_pose
 from animateanywhere.pose.drawn import fit_drawn_frames, has_swapped_channels, is_densepose, is_drawn_skeleton
+from animateanywhere.pose.drawn_joints import read_drawn_joints
 from animateanywhere.pose.sequence import PoseSequence
 from animateanywhere.pose.tracking import link_people
 
@@ -64,6 +65,7 @@ class PoseInput:
 
     kind: Literal["sequence", "drawn"]
     sequence: PoseSequence | None
+    """Of a drawing: its body joints read back; None where they cannot be."""
     drawn: VideoFrames | None
     source_size: tuple[int, int]
     """(W, H) in pixels of the file."""
@@ -76,17 +78,21 @@ class PoseInput:
 
         A pose that ends sooner stands still in its last frame. Raises InputError if there is no such person.
         """
-        if self.sequence is not None:
+        if self.drawn is not None and person != 0:
+            raise InputError(f"person {person}: a drawn skeleton shows one person, choose person 0")
+        if not self.is_used_as_drawn(style):
             pictures = draw_pose(self.sequence.person(person).resampled(fps, num_frames), size, style)
         else:
-            if person != 0:
-                raise InputError(f"person {person}: a drawn skeleton is used as it is, choose person 0")
             position = np.arange(num_frames) * (self.drawn.fps / fps) + 1e-6
             shown = np.unique(np.minimum(position.astype(int), self.drawn.num_frames - 1))
             fitted = fit_drawn_frames(self.drawn.rgb[shown], size, style)
             return fitted[np.searchsorted(shown, np.minimum(position.astype(int), self.drawn.num_frames - 1))]
         held = np.minimum(np.arange(num_frames), len(pictures) - 1)
         return pictures[held]
+
+    def is_used_as_drawn(self, style: PoseStyle) -> bool:
+        """Whether a model of this style is shown the drawing itself: it knows hands and faces, or no joints could be read."""
+        return self.drawn is not None and (self.sequence is None or (style.draw_hands and style.draw_face))
 
 
 def create_detector(name: str) -> PoseDetector:
@@ -112,18 +118,16 @@ def extract_pose(
 ) -> PoseSequence:
     """Find the people in a video (or in one picture: a sequence of one frame), largest person first.
 
-    `fps` None keeps the video's own. `on_progress(done, total)` is called per frame; `total` is an estimate. Raises
-    InputError if the file cannot be read, is a drawing of a pose already, or shows nobody in any frame; Cancelled once
-    `cancel` is set.
+    A drawn skeleton's body joints are read back, see drawn_joints.py. `fps` None keeps the video's own.
+    `on_progress(done, total)` is called per frame; `total` is an estimate. Raises InputError if the file cannot be read, is
+    a drawing whose joints cannot be told, or shows nobody in any frame; Cancelled once `cancel` is set.
     """
     path = Path(path)
     if not _is_image(path):
         sample = _first_seconds(path)
         _refuse_densepose(path, sample)
         if is_drawn_skeleton(sample):
-            raise InputError(
-                f"{path.name} is an already drawn skeleton, expected a video of a person: give it to generate as it is"
-            )
+            return _joints_of_drawing(path, _read_drawn(path, sample, fps, max_frames, on_progress, cancel))
     return _find_people(path, detector, fps, max_frames, on_progress, cancel)
 
 
@@ -211,7 +215,17 @@ def _read_drawn(
         rgb = np.stack(list(watched))
     if has_swapped_channels(sample):
         rgb = np.ascontiguousarray(rgb[..., ::-1])
-    return PoseInput("drawn", None, VideoFrames(rgb, rate), (info.width, info.height), rate)
+    size, joints = (info.width, info.height), read_drawn_joints(rgb, rate)
+    return PoseInput("drawn", joints and joints.contained_in(size).quantised(), VideoFrames(rgb, rate), size, rate)
+
+
+def _joints_of_drawing(path: Path, pose: PoseInput) -> PoseSequence:
+    if pose.sequence is None:
+        raise InputError(
+            f"{path.name} is a drawn skeleton whose joints cannot be told, expected one person in OpenPose's or DWPose's "
+            "colours: give the drawing itself to generate, which takes it as it is"
+        )
+    return pose.sequence
 
 
 def _in_pixels_of(rows: np.ndarray, size: tuple[int, int], fps: float) -> PoseSequence:

@@ -14,9 +14,9 @@ from animateanywhere.errors import InputError
 from animateanywhere.pose.sequence import BODY, FACE, LEFT_HAND, RIGHT_HAND, PoseSequence
 
 # OpenPose's 18 body joints as COCO indices; the neck, joint 1, is computed (None).
-_OPENPOSE_FROM_COCO = (0, None, 6, 8, 10, 5, 7, 9, 12, 14, 16, 11, 13, 15, 2, 1, 4, 3)
+OPENPOSE_FROM_COCO = (0, None, 6, 8, 10, 5, 7, 9, 12, 14, 16, 11, 13, 15, 2, 1, 4, 3)
 _NECK, _LEFT_SHOULDER, _RIGHT_SHOULDER = 1, 5, 6
-_LIMBS = (
+LIMBS = (
     (1, 2), (1, 5), (2, 3), (3, 4), (5, 6), (6, 7), (1, 8), (8, 9), (9, 10),
     (1, 11), (11, 12), (12, 13), (1, 0), (0, 14), (14, 16), (0, 15), (15, 17),
 )  # fmt: skip
@@ -79,7 +79,7 @@ def draw_pose(sequence: PoseSequence, size: tuple[int, int], style: PoseStyle, p
 
 def openpose_body(joints: np.ndarray, shown: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """COCO joints [133, 2] and which are shown [133] -> OpenPose's 18 (with the neck between the shoulders)."""
-    order = [0 if index is None else index for index in _OPENPOSE_FROM_COCO]
+    order = [0 if index is None else index for index in OPENPOSE_FROM_COCO]
     body, body_shown = joints[BODY][order], shown[BODY][order].copy()
     body[_NECK] = (joints[_LEFT_SHOULDER] + joints[_RIGHT_SHOULDER]) / 2
     body_shown[_NECK] = shown[_LEFT_SHOULDER] and shown[_RIGHT_SHOULDER]
@@ -88,7 +88,7 @@ def openpose_body(joints: np.ndarray, shown: np.ndarray) -> tuple[np.ndarray, np
 
 def _draw_body(canvas: np.ndarray, joints: np.ndarray, shown: np.ndarray, stroke: float, style: PoseStyle) -> None:
     body, body_shown = openpose_body(joints, shown)
-    limbs = [(body[a], body[b], LIMB_RGB[k]) for k, (a, b) in enumerate(_LIMBS) if body_shown[a] and body_shown[b]]
+    limbs = [(body[a], body[b], LIMB_RGB[k]) for k, (a, b) in enumerate(LIMBS) if body_shown[a] and body_shown[b]]
     dots = [(body[k], JOINT_RGB[k]) for k in range(18) if body_shown[k]]
     if style.draw_feet:
         for ankle, foot, hue in _FOOT_LIMBS:

@@ -11,7 +11,7 @@ from animateanywhere.errors import Cancelled, InputError
 from animateanywhere.media import VideoFrames, write_video
 from animateanywhere.pose.detector import create_detector, extract_pose, load_pose_input, probe_pose
 from animateanywhere.pose.draw import draw_pose
-from animateanywhere.pose.sequence import FACE, LEFT_HAND, NUM_JOINTS, RIGHT_HAND
+from animateanywhere.pose.sequence import FACE, LEFT_HAND, NUM_JOINTS, RIGHT_HAND, PoseSequence
 from tests.animateanywhere.pose.figures import standing_joints, standing_sequence
 
 
@@ -129,11 +129,18 @@ def test_video_input_finds_people(square_video):
     assert (source.size, source.fps, source.duration_s) == ((64, 48), 10.0, pytest.approx(1.2))
 
 
-def test_drawn_skeleton_is_used_as_it_is(tmp_path):
+@pytest.fixture
+def drawn_walk(tmp_path):
+    """A figure that moves to the right, and the video of its drawing."""
     sequence = standing_sequence(num_frames=12, size=(360, 640), fps=16.0, scale=1.6, step=(8.0, 0.0))
     write_video(VideoFrames(draw_pose(sequence, (360, 640), PoseStyle(0.014)), 16.0), tmp_path / "drawn.mp4")
-    pose = load_pose_input(tmp_path / "drawn.mp4", fps=8.0)
-    assert pose.kind == "drawn" and pose.sequence is None and pose.source_size == (360, 640)
+    return sequence, tmp_path / "drawn.mp4"
+
+
+def test_a_model_that_knows_hands_and_faces_is_shown_the_drawing_itself(drawn_walk):
+    sequence, path = drawn_walk
+    pose = load_pose_input(path, fps=8.0)
+    assert pose.kind == "drawn" and pose.source_size == (360, 640) and pose.is_used_as_drawn(PoseStyle())
     frames = pose.frames((96, 168), 8, 8.0, PoseStyle())
     expected = draw_pose(sequence.resampled(8.0), (96, 168), PoseStyle())
     assert frames.shape == (8, 168, 96, 3)
@@ -143,8 +150,40 @@ def test_drawn_skeleton_is_used_as_it_is(tmp_path):
     assert (frames[6:] == frames[5]).all()
     with pytest.raises(InputError, match="drawn skeleton"):
         pose.frames((96, 168), 8, 8.0, PoseStyle(), person=1)
-    with pytest.raises(InputError, match="already drawn"):
-        extract_pose(tmp_path / "drawn.mp4", SquareDetector())
+
+
+def test_a_model_without_hands_and_face_is_shown_the_body_drawn_anew(drawn_walk):
+    """What it never saw in training would hide the body from it: fingers thickened to a limb's width are one blot."""
+    sequence, path = drawn_walk
+    style = PoseStyle(0.03, draw_hands=False, draw_face=False)
+    frames = load_pose_input(path, fps=8.0).frames((96, 168), 6, 8.0, style)
+    bare = PoseStyle(0.03, draw_hands=False, draw_face=False, draw_feet=False)
+    expected = draw_pose(sequence.resampled(8.0), (96, 168), bare)
+    assert np.abs(frames.astype(int) - expected).mean() < 0.25 * expected.mean()
+    with pytest.raises(InputError, match="drawn skeleton"):
+        load_pose_input(path, fps=8.0).frames((96, 168), 6, 8.0, style, person=1)
+
+
+def test_joints_of_a_drawing_are_in_pixels_of_its_file(tmp_path):
+    large = standing_sequence(num_frames=2, size=(1600, 1200), fps=8.0, scale=5.0, step=(8.0, 0.0))
+    write_video(VideoFrames(draw_pose(large, (1600, 1200), PoseStyle(0.014)), 8.0), tmp_path / "large.mp4")
+    got = extract_pose(tmp_path / "large.mp4", SquareDetector())
+    assert got.image_size == (1600, 1200) and got.confidence[:, 0, :17].all()
+    assert np.abs(got.joints_px[:, 0, :17] - large.joints_px[:, 0, :17]).max() < 8
+
+
+def test_a_drawing_whose_joints_cannot_be_told_is_used_as_it_is_and_has_no_json(tmp_path):
+    two = [standing_sequence(1, (640, 360), 8.0, (0.0, 0.0), 1.5).joints_px[0, 0] + (dx, 0) for dx in (-120, 120)]
+    drawn = [
+        draw_pose(PoseSequence.from_stage(j[None], np.ones((1, 133)), (640, 360), 8.0), (640, 360), PoseStyle(0.014))
+        for j in two
+    ]
+    write_video(VideoFrames(np.repeat(np.maximum(*drawn), 4, 0), 8.0), tmp_path / "two.mp4")
+    pose = load_pose_input(tmp_path / "two.mp4")
+    assert pose.kind == "drawn" and pose.sequence is None
+    assert pose.is_used_as_drawn(PoseStyle(draw_hands=False, draw_face=False))
+    with pytest.raises(InputError, match="cannot be told"):
+        extract_pose(tmp_path / "two.mp4", SquareDetector())
 
 
 def test_drawn_skeleton_can_be_stopped(tmp_path):
