@@ -133,3 +133,26 @@ class TrainConfig:
     def from_json(cls, text: str) -> "TrainConfig":
         """Read `to_json`'s text. Raises InputError on unknown fields or broken json."""
         return dataclass_from_json(cls, text)
+
+
+@dataclass(frozen=True)
+class CameraRegressorConfig:
+    """How the camera regressor is trained."""
+
+    num_clips: int = 6000
+    """Stage-world takes of the training split."""
+    num_steps: int = 4000
+    """Optimizer steps."""
+    batch_size: int = 64
+    """Takes per step, half of them mirrored."""
+    learning_rate: float = 3e-3
+    """AdamW's step size."""
+    channels: int = 48
+    """Width of the network."""
+    seed: int = 0
+    """Same seed, same weights on the same machine."""
+
+    def __post_init__(self):
+        for name in ("num_clips", "num_steps", "batch_size", "channels"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} {getattr(self, name)}: expected at least 1")
