@@ -30,12 +30,9 @@ def build_parser() -> argparse.ArgumentParser:
     drafted = commands.add_parser("preview", help="draw a draft of the same clip in seconds, without a model")
     add_clip_options(drafted, Path("preview.mp4"))
     add_config_options(drafted, PreviewConfig)
-    pose = commands.add_parser("pose", help="find the joints of people in a video")
-    pose.add_argument("video", type=Path, help="video or picture with people in it")
-    pose.add_argument("--output", type=Path, required=True, help="pose json to write")
-    pose.add_argument("--picture", type=Path, help="also write a video of the drawn pose (mp4)")
-    pose.add_argument("--fps", type=float, help="frames per second to sample (default: the video's own)")
-    add_config_options(pose, GenerateConfig, only=("detector",))
+    add_pose_options(
+        commands.add_parser("pose", help="find the joints of people in a video, look them over, repair them")
+    )
     add_camera_options(commands.add_parser("camera", help="find out how the camera of a video moved"))
     add_epipolar_options(commands.add_parser("epipolar", help="draw where a point of one frame may be in another"))
     doctor = commands.add_parser("doctor", help="say what this machine has and what works on it")
@@ -53,6 +50,40 @@ def add_clip_options(parser: argparse.ArgumentParser, output: Path) -> None:
     parser.add_argument("--model", default="mini", help="'mini', a model folder, or a Hub id (default: mini)")
     parser.add_argument("--output", type=Path, default=output, help=f"the mp4 to write (default: {output})")
     add_config_options(parser, GenerateConfig)
+
+
+def add_pose_options(pose: argparse.ArgumentParser) -> None:
+    pose.add_argument("video", type=Path, help="video or picture with people in it, or a pose json")
+    pose.add_argument(
+        "--output", type=Path, help="pose json to write (may be left out for a pose json: it is looked over)"
+    )
+    pose.add_argument("--picture", type=Path, help="also write a video of the drawn pose (mp4)")
+    pose.add_argument("--strip", type=Path, help="also draw the confidence over time (png)")
+    pose.add_argument("--fps", type=float, help="frames per second to sample (default: the video's own)")
+    pose.add_argument(
+        "--repair",
+        action="append",
+        default=[],
+        metavar="NAME[:OPTION=VALUE,...]",
+        help="repair the pose; again for more, done in this order; --list-repairs says what there is",
+    )
+    pose.add_argument("--list-repairs", action=ListRepairs, help="print all repairs with their options, and end")
+    pose.add_argument("--human", type=Path, help="picture of a person whose proportions the pose takes over")
+    pose.add_argument("--strength", type=float, default=1.0, help="how far it takes them over, 0 to 1 (default: 1)")
+    add_config_options(pose, GenerateConfig, only=("detector",))
+
+
+class ListRepairs(argparse.Action):
+    """`--list-repairs`, in place of a longer `--help`: the repairs' modules load slowly."""
+
+    def __init__(self, option_strings, dest, help=None):
+        super().__init__(option_strings, dest, nargs=0, help=help)
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        from animateanywhere.pose.repairs import repairs_help
+
+        print(repairs_help())
+        parser.exit()
 
 
 def add_camera_options(camera: argparse.ArgumentParser) -> None:
@@ -160,27 +191,39 @@ def run_preview(args: argparse.Namespace, cancel: CancelToken) -> None:
 def run_pose(args: argparse.Namespace, cancel: CancelToken) -> None:
     from animateanywhere.config import PoseStyle
     from animateanywhere.media import VideoFrames, check_output_path, limited_size, write_video
+    from animateanywhere.overlay import save_png
     from animateanywhere.pipeline import Progress
-    from animateanywhere.pose.detector import extract_pose
     from animateanywhere.pose.draw import draw_pose
+    from animateanywhere.pose.repairs import parse_step
+    from animateanywhere.pose.strip import draw_strip
+    from animateanywhere.prepared_pose import PoseRequest, prepare_pose
 
-    check_output_path(args.output, ".json")
-    if args.picture:
-        check_output_path(args.picture)
+    for path, suffix in ((args.output, ".json"), (args.picture, ".mp4"), (args.strip, ".png")):
+        if path:
+            check_output_path(path, suffix)
+    if args.output is None and args.video.suffix.lower() != ".json":
+        raise InputError("no --output: say where the pose json of a video goes, such as --output pose.json")
+    steps = tuple(parse_step(text) for text in args.repair)
     line = ProgressLine()
-    sequence = extract_pose(
-        args.video,
-        detector=args.detector,
-        fps=args.fps,
+    prepared = prepare_pose(
+        PoseRequest(args.video, args.detector, args.fps, steps, args.human, args.strength),
         on_progress=lambda done, total: line(Progress("pose", done, total, 0.0)),
         cancel=cancel,
     )
-    sequence.to_json(args.output)
+    sequence, checkup = prepared.sequence, prepared.checkup
+    if args.output:
+        sequence.to_json(args.output)
     if args.picture:
         frames = draw_pose(sequence, limited_size(*sequence.image_size, PICTURE_SIDE_PX), PoseStyle())
         write_video(VideoFrames(frames, sequence.fps), args.picture)
-    found = f"{sequence.num_people} people, seen in {sequence.coverage():.0%} of {sequence.num_frames} frames"
-    print(f"{args.output}  {found}  {sequence.fps:g} fps")
+    if args.strip:
+        save_png(draw_strip(checkup), args.strip, checkup.summary())
+    for note in prepared.account.lines() if prepared.account else ():
+        say(f"note: {note}")
+    people = "1 person" if sequence.num_people == 1 else f"{sequence.num_people} people"
+    found = f"{people}, seen in {sequence.coverage():.0%} of {sequence.num_frames} frames"
+    print(f"{args.output or args.video}  {found}  {sequence.fps:g} fps")
+    print("\n".join(checkup.lines()))
 
 
 def run_camera(args: argparse.Namespace, cancel: CancelToken) -> None:

@@ -3,17 +3,21 @@
 animateanywhere.json        format version, ModelConfig, stage and step, the parts present
 transformer/ vae/ ...       config.json and weights of one network each, in diffusers' and transformers' layout
 background_motion_learner/  LoRA of the transformer
+
+A fine-tune by stage `lora` is the adapter alone and says which finished model it belongs to:
+
+animateanywhere.json        as above, with that model's name and the fingerprint of its weights
+fine_tune/                  LoRA of the transformer and both control branches
 """
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKLCogVideoX, CogVideoXDDIMScheduler
-from huggingface_hub import constants, snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from huggingface_hub import constants
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer, T5EncoderModel
@@ -21,8 +25,17 @@ from transformers.utils import logging as transformers_logging
 
 from animateanywhere.architectures import Components
 from animateanywhere.conditioning import tokenize_prompts
-from animateanywhere.config import ModelConfig, dataclass_from_json
+from animateanywhere.config import ModelConfig
 from animateanywhere.errors import InputError
+from animateanywhere.model_folder import (
+    BASE_PARTS,
+    CheckpointInfo,
+    FineTune,
+    fetch_base,
+    finished_model,
+    read_info,
+    write_settings,
+)
 from animateanywhere.models.background_motion_learner import (
     ADAPTER,
     add_background_motion_learner,
@@ -30,73 +43,67 @@ from animateanywhere.models.background_motion_learner import (
     background_motion_state_dict,
     has_background_motion_learner,
 )
+from animateanywhere.models.fine_tune import ADAPTER as FINE_TUNE
+from animateanywhere.models.fine_tune import add_fine_tune, fine_tune_state_dict
 from animateanywhere.models.pose_controlnet import PoseControlNet
 from animateanywhere.models.reference_net import ReferenceNet
 from animateanywhere.models.text_encoder import OnDemandTextEncoder
 from animateanywhere.models.transformer import AnimateAnywhereTransformer3DModel
 
-FORMAT = 1
-SETTINGS = "animateanywhere.json"
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 BRANCHES = {"pose_controlnet": PoseControlNet, "reference_net": ReferenceNet}
-BASE_PARTS = ("tokenizer", "text_encoder", "vae", "transformer", "scheduler")
-EMBEDDED_MODEL = Path(__file__).resolve().parents[1] / "assets" / "mini"
 _READ_ERRORS = (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError, AttributeError)
 
 
-@dataclass(frozen=True)
-class CheckpointInfo:
-    """What a model folder says about itself."""
-
-    path: Path
-    model: ModelConfig
-    stage: str
-    step: int
-    lora_rank: int
-    parts: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class _Settings:
-    format: int
-    model: ModelConfig
-    stage: str
-    step: int
-    lora_rank: int
-    parts: tuple[str, ...]
-
-
 def save_checkpoint(
-    folder: Path, components: Components, model: ModelConfig, stage: str, step: int, dtype: torch.dtype | None = None
+    folder: Path,
+    components: Components,
+    model: ModelConfig,
+    stage: str,
+    step: int,
+    dtype: torch.dtype | None = None,
+    fine_tune: FineTune | None = None,
 ) -> None:
     """Write every present network into `folder` (made if missing), weights as `dtype` (kept if None).
 
-    A base that comes from the Hub (`model.base_model`) is not written.
+    A base that comes from the Hub (`model.base_model`) is not written; of a model with a `fine_tune` only that adapter is.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    parts = []
-    if model.base_model is None:
-        components.tokenizer.save_pretrained(folder / "tokenizer")
-        components.scheduler.save_pretrained(folder / "scheduler")
-        for name in ("text_encoder", "vae", "transformer"):
-            module = getattr(components, name)
-            weights = "model.safetensors" if name == "text_encoder" else WEIGHTS
-            _save_network(folder / name, module.config, _plain_state_dict(module), dtype, weights)
-        parts += BASE_PARTS
+    info = CheckpointInfo(folder, model, stage, step, lora_rank=0, parts=(FINE_TUNE,), fine_tune=fine_tune)
+    if fine_tune is not None:
+        (folder / FINE_TUNE).mkdir(exist_ok=True)
+        _save_tensors(folder / FINE_TUNE / WEIGHTS, fine_tune_state_dict(components), dtype)
+    else:
+        parts = _save_base(folder, components, dtype) if model.base_model is None else ()
+        added, lora_rank = _save_added_parts(folder, components, dtype)
+        info = replace(info, lora_rank=lora_rank, parts=(*parts, *added))
+    write_settings(info)
+
+
+def _save_base(folder: Path, components: Components, dtype) -> tuple[str, ...]:
+    components.tokenizer.save_pretrained(folder / "tokenizer")
+    components.scheduler.save_pretrained(folder / "scheduler")
+    for name in ("text_encoder", "vae", "transformer"):
+        module = getattr(components, name)
+        weights = "model.safetensors" if name == "text_encoder" else WEIGHTS
+        _save_network(folder / name, module.config, _plain_state_dict(module), dtype, weights)
+    return BASE_PARTS
+
+
+def _save_added_parts(folder: Path, components: Components, dtype) -> tuple[list[str], int]:
+    """Branches and Background Motion Learner, as far as there are any: their names, and the latter's rank."""
+    parts, lora_rank = [], 0
     for name in BRANCHES:
         branch = getattr(components, name)
         if branch is not None:
             _save_network(folder / name, branch.config, branch.own_state_dict(), dtype, WEIGHTS)
             parts.append(name)
-    lora_rank = 0
     if has_background_motion_learner(components.transformer):
         lora_rank = components.transformer.peft_config[ADAPTER].r
         (folder / ADAPTER).mkdir(exist_ok=True)
         _save_tensors(folder / ADAPTER / WEIGHTS, background_motion_state_dict(components.transformer), dtype)
         parts.append(ADAPTER)
-    settings = {"format": FORMAT, "model": json.loads(model.to_json()), "stage": stage, "step": step}
-    text = json.dumps({**settings, "lora_rank": lora_rank, "parts": parts}, indent=2)
-    (folder / SETTINGS).write_text(text + "\n", encoding="utf-8")
+    return parts, lora_rank
 
 
 def _plain_state_dict(module) -> dict[str, torch.Tensor]:
@@ -122,65 +129,53 @@ def _save_tensors(path: Path, state, dtype) -> None:
     save_file({k: v.detach().to("cpu", dtype).contiguous().clone() for k, v in state.items()}, path, {"format": "pt"})
 
 
-def resolve_model(name: str) -> Path:
-    """Folder of a model given as `mini`, a folder, or a Hub id (`owner/name`, downloaded once).
-
-    Raises InputError if there is no such model.
-    """
-    if name == "mini":
-        return EMBEDDED_MODEL
-    if Path(name).is_dir():
-        folder = Path(name)
-        return folder if (folder / SETTINGS).exists() else folder / "pretrained_model"
-    if not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", name):
-        raise InputError(f"unknown model {name!r}: expected 'mini', a folder with {SETTINGS}, or a Hub id 'owner/name'")
-    try:
-        return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "*.model"]))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise InputError(f"model {name!r} is no folder here and could not be fetched from the Hub: {reason}") from error
-
-
-def read_info(folder: Path) -> CheckpointInfo:
-    """What the model in `folder` is. Raises InputError if it is none, broken, or of a newer format."""
-    path = folder / SETTINGS
-    if not path.is_file():
-        raise InputError(f"{folder} holds no AnimateAnywhere model: expected {SETTINGS} in it")
-    try:
-        settings = dataclass_from_json(_Settings, path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, TypeError) as error:
-        raise InputError(f"{path} is damaged ({error}): fetch or train the model again") from error
-    if settings.format != FORMAT:
-        raise InputError(f"{path} has format {settings.format}, this program reads {FORMAT}: update the program")
-    values = {k: v for k, v in vars(settings).items() if k != "format"}
-    return CheckpointInfo(path=folder, **values)
-
-
 def load_components(folder: Path, dtype: torch.dtype = torch.float32) -> tuple[Components, CheckpointInfo]:
-    """Load every network of a model folder, in evaluation mode. Raises InputError naming the part that is broken."""
+    """Load every network of a model folder, in evaluation mode. Raises InputError naming the part that is broken.
+
+    A fine-tune brings the finished model that it belongs to; the result says its parts and rank.
+    """
     info = read_info(folder)
+    if info.fine_tune is not None:
+        finished = finished_model(info)
+        components, whole = load_components(finished.path, dtype)
+        _load_fine_tune(components, info)
+        info = replace(info, parts=(*whole.parts, *info.parts), lora_rank=whole.lora_rank)
+        return _settled(components), info
+    base_model = info.model.base_model
+    components = _load_base(folder if base_model is None else fetch_base(base_model), base_model, dtype)
+    for name, kind in BRANCHES.items():
+        if name in info.parts:
+            setattr(components, name, _load_branch(kind, folder / name, components.transformer, dtype))
+    if ADAPTER in info.parts:
+        _load_background_motion_learner(components.transformer, folder / ADAPTER, info.lora_rank, dtype)
+    return _settled(components), info
+
+
+def load_base(base_model: str, dtype: torch.dtype = torch.float32) -> Components:
+    """A plain base (Hub id or folder in diffusers' layout), in evaluation mode: no branches yet. Raises InputError."""
+    return _settled(_load_base(fetch_base(base_model), base_model, dtype))
+
+
+def _load_base(base: Path, base_model: str | None, dtype) -> Components:
     transformers_logging.disable_progress_bar()
-    base = folder if info.model.base_model is None else _fetch_base(info.model.base_model)
     transformer = _load_diffusers(AnimateAnywhereTransformer3DModel, base / "transformer", dtype)
     tokenizer = _load(AutoTokenizer.from_pretrained, base / "tokenizer")
-    components = Components(
+    return Components(
         tokenizer=tokenizer,
-        text_encoder=_load_text_encoder(base, info.model.base_model, tokenizer, transformer, dtype),
+        text_encoder=_load_text_encoder(base, base_model, tokenizer, transformer, dtype),
         vae=_load_diffusers(AutoencoderKLCogVideoX, base / "vae", dtype),
         transformer=transformer,
         pose_controlnet=None,
         reference_net=None,
         scheduler=_load(CogVideoXDDIMScheduler.from_pretrained, base / "scheduler"),
     )
-    for name, kind in BRANCHES.items():
-        if name in info.parts:
-            setattr(components, name, _load_branch(kind, folder / name, transformer, dtype))
-    if ADAPTER in info.parts:
-        _load_background_motion_learner(transformer, folder / ADAPTER, info.lora_rank, dtype)
+
+
+def _settled(components: Components) -> Components:
     for module in vars(components).values():
         if isinstance(module, torch.nn.Module):
             _own_memory(module.eval().requires_grad_(False))
-    return components, info
+    return components
 
 
 def _load_text_encoder(base: Path, base_model: str | None, tokenizer, transformer, dtype):
@@ -201,18 +196,6 @@ def _own_memory(module) -> None:
     """
     for tensor in (*module.parameters(), *module.buffers()):
         tensor.data = tensor.data.clone()
-
-
-def _fetch_base(base_model: str) -> Path:
-    """Folder of the frozen base: a Hub id's (downloaded once), or the folder that `base_model` names."""
-    if Path(base_model).is_dir():
-        return Path(base_model)
-    patterns = [f"{part}/*" for part in BASE_PARTS]
-    try:
-        return Path(snapshot_download(base_model, allow_patterns=patterns))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise InputError(f"the base model {base_model!r} could not be fetched from the Hub: {reason}") from error
 
 
 def _load(loader, folder: Path, **options):
@@ -257,6 +240,17 @@ def _load_background_motion_learner(transformer, folder: Path, rank: int, dtype)
     _load_partial(transformer, folder, background_motion_state_dict(transformer).keys())
     for parameter in background_motion_parameters(transformer):
         parameter.data = parameter.data.to(dtype)
+
+
+def _load_fine_tune(components: Components, info: CheckpointInfo) -> None:
+    add_fine_tune(components, info.fine_tune.rank, info.fine_tune.alpha)
+    folder = info.path / FINE_TUNE
+    state, own = _load(load_file, folder / WEIGHTS), fine_tune_state_dict(components)
+    _require_complete(folder, own.keys() - state.keys(), state.keys() - own.keys())
+    for name, tensor in own.items():
+        if tensor.shape != state[name].shape:
+            raise _broken(folder, f"{name} has shape {tuple(state[name].shape)}, expected {tuple(tensor.shape)}")
+        tensor.copy_(state[name])
 
 
 def _load_partial(module, folder: Path, expected) -> None:

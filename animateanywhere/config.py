@@ -110,8 +110,12 @@ class GenerateConfig:
     """Pose detector: mediapipe works offline, rtmlib downloads better models once."""
     metadata: bool = True
     """Write seed, settings, model and input hashes into the mp4's comment."""
+    retarget: float = 0.0
+    """How far the pose takes over the limb lengths of the person's picture: 0 not at all, 1 wholly."""
 
     def __post_init__(self):
+        if not 0 <= self.retarget <= 1:
+            raise InputError(f"retarget {self.retarget:g}: expected 0 (off) to 1 (the person's own proportions)")
         for name, low, high in (("num_frames", 1, 10_000), ("num_inference_steps", 1, 1000), ("person", 0, 99)):
             value = getattr(self, name)
             if value is not None and not low <= value <= high:
@@ -133,8 +137,6 @@ class PreviewConfig:
     """Who reads the camera off the pose: the small trained network, or geometry alone."""
     longest_side: int = 640
     """Longest side of the preview in pixels."""
-    own_proportions: bool = True
-    """Give the pose limbs as long as the person's own."""
 
     def __post_init__(self):
         if not 32 <= self.longest_side <= 2048:
@@ -236,8 +238,9 @@ def _from_dict(cls, values: dict):
 
 
 def _convert(kind, value):
-    if dataclasses.is_dataclass(kind) and isinstance(value, dict):
-        return _from_dict(kind, value)
+    if isinstance(value, dict):
+        classes = [k for k in (kind, *typing.get_args(kind)) if dataclasses.is_dataclass(k)]
+        return _from_dict(classes[0], value) if classes else value
     if isinstance(value, list):
         inner = typing.get_args(kind)[:1]
         return tuple(_convert(inner[0], item) if inner else item for item in value)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import torch
 
-from animateanywhere.checkpoint import EMBEDDED_MODEL, read_info
 from animateanywhere.errors import InputError
+from animateanywhere.model_folder import EMBEDDED_MODEL, read_info
 
 PACKAGES = (
     "torch",

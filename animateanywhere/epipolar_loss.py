@@ -50,10 +50,14 @@ class EpipolarConstraint:
     config: EpipolarConfig
 
     @property
+    def num_known(self) -> int:
+        """Clips that there is something to learn from."""
+        return sum(rows is not None for rows in self.clips)
+
+    @property
     def degenerate_share(self) -> float:
         """Share of pairs of a query and another frame about which geometry says nothing; mean over known clips, 0..1."""
-        known = [rows.degenerate_share for rows in self.clips if rows is not None]
-        return sum(known) / len(known)
+        return sum(rows.degenerate_share for rows in self.clips if rows is not None) / self.num_known
 
     def __call__(self, query: torch.Tensor, key: torch.Tensor, num_text: int) -> EpipolarTerm:
         """Term of one block, mean over clips. `query [B, S+L, N, E]`, `key [B, K, N, E]`, normalised and rotated."""
@@ -65,13 +69,12 @@ class EpipolarConstraint:
             chosen = clip_query[num_text + rows.tokens].transpose(0, 1)  # [N, Q, E]
             term = epipolar_loss(chosen, clip_key.transpose(0, 1), rows, layout, self.config)
             loss, share = loss + term.loss, share + term.suppressed_share
-        known = sum(rows is not None for rows in self.clips)
-        return EpipolarTerm(loss / len(self.clips), share / max(known, 1))
+        return EpipolarTerm(loss / len(self.clips), share / max(self.num_known, 1))
 
 
 def draw_constraint(
     cameras: Sequence[CameraPath | None],
-    backgrounds: Sequence[torch.Tensor],
+    backgrounds: Sequence[torch.Tensor | None],
     grid: LatentGrid,
     num_layers: int,
     config: EpipolarConfig,
@@ -80,14 +83,16 @@ def draw_constraint(
 ) -> EpipolarConstraint | None:
     """Draw rows and layers for one training step of a model with `num_layers`.
 
-    Per clip of the batch: its cameras (None: not known) and its `background_tokens`. None if the loss is switched off or
-    no clip has cameras and background: then the step costs nothing more. Raises InputError if cameras do not fit.
+    Per clip of the batch: its cameras (None: not known) and its `background_tokens` (None: somebody else's clip, for
+    which a number is drawn but that is not part of the constraint). None if the loss is switched off or no clip has
+    cameras and background: then the step costs nothing more. Raises InputError if cameras do not fit.
     """
     layers = sample_layers(num_layers, config, generator)
-    clips = [
+    drawn = [
         None if path is None else query_rows(path, grid, background, config, generator)
         for path, background in zip(cameras, backgrounds, strict=True)
     ]
+    clips = [rows for rows, background in zip(drawn, backgrounds, strict=True) if background is not None]
     if config.mode == "off" or config.weight == 0 or not any(clips):
         return None
     return EpipolarConstraint(tuple(rows and rows.to(device) for rows in clips), layers, config)

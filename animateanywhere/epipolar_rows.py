@@ -118,16 +118,22 @@ def background_tokens(human_mask, grid: LatentGrid, margin: int = 1) -> torch.Te
 
 
 def query_rows(
-    path: CameraPath, grid: LatentGrid, background: torch.Tensor, config: EpipolarConfig, generator: torch.Generator
+    path: CameraPath,
+    grid: LatentGrid,
+    background: torch.Tensor | None,
+    config: EpipolarConfig,
+    generator: torch.Generator,
 ) -> QueryRows | None:
     """Draw `config.row_share` of the clip's background tokens, at least one; None if it has none or the share is 0.
 
-    `background`: bool `[num_tokens]` from `background_tokens`, on the CPU, as the answer is. Raises InputError if path
-    and grid do not fit.
+    `background`: bool `[num_tokens]` from `background_tokens`, on the CPU, as the answer is; None: none is wanted.
+    Raises InputError if path and grid do not fit.
     """
+    phase = _uniform(generator)  # drawn whatever the clip holds, so that the run's later draws do not depend on it
+    if background is None:
+        return None
     candidates = background.nonzero().flatten()
     count = math.ceil(config.row_share * len(candidates))
-    phase = _uniform(generator)  # drawn whatever the clip holds, so that the run's later draws do not depend on it
     if count == 0:
         return None
     tokens = candidates[systematic_sample(len(candidates), count, phase)]

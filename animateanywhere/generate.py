@@ -17,6 +17,7 @@ from animateanywhere.latent_grid import FRAME_MULTIPLE, snap_num_frames
 from animateanywhere.media import VideoFrames, check_output_path, cover_crop, read_image, write_video
 from animateanywhere.pipeline import AnimateAnywherePipeline, Progress
 from animateanywhere.pose.detector import PoseInput, load_pose_input, probe_pose
+from animateanywhere.prepared_pose import notes_on, pose_for_person
 from animateanywhere.segmentation import cut_out_person, place_on_canvas
 
 
@@ -122,25 +123,26 @@ def prepare(
         on_progress=lambda done, total: report("pose", done, total),
         cancel=cancel,
     )
-    notes = _pose_notes(pose, config.person, model)
+    notes = _pose_notes(pose, config.person, model, planned.num_frames)
+    pose, aligned = pose_for_person(
+        pose, request.human, config.person, config.retarget, model.pose_style, detector=config.detector, cancel=cancel
+    )
     frames = pose.frames(size, planned.num_frames, model.fps, model.pose_style, config.person)
-    return ConditionInputs(human, background, frames, config.prompt), notes
+    return ConditionInputs(human, background, frames, config.prompt), notes + aligned
 
 
-def _pose_notes(pose: PoseInput, person: int, model: ModelConfig) -> tuple[str, ...]:
+def _pose_notes(pose: PoseInput, person: int, model: ModelConfig, num_frames: int) -> tuple[str, ...]:
+    """What is wrong with the part of a pose that is used. Raises InputError if it shows nobody."""
     if pose.is_used_as_drawn(model.pose_style):
         return ("the pose video is a drawn skeleton and is used as it is",)
     if pose.drawn is not None:
         return (
             f"the pose video is a drawn skeleton; its body is drawn anew as {model.name} reads it, without hands and face",
         )
-    notes = []
+    notes = notes_on(pose.sequence.resampled(model.fps, num_frames), person)
     if pose.sequence.num_people > 1:
-        notes.append(f"{pose.sequence.num_people} people found; person {person} is used (0 is the largest)")
-    coverage = pose.sequence.coverage(person)
-    if coverage < 1.0:
-        notes.append(f"nobody found in {1 - coverage:.0%} of the pose frames; those frames carry no pose")
-    return tuple(notes)
+        notes = (f"{pose.sequence.num_people} people found; person {person} is used (0 is the largest)", *notes)
+    return notes
 
 
 def generate(

@@ -1,6 +1,6 @@
 """The training objective, one function per equation of the paper."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -16,15 +16,25 @@ class LossTerms:
     """Share of the keys of other frames that the epipolar loss suppresses (Omega), 0..1; no gradient."""
     degenerate_share: float | None = None
     """Share of pairs of a query and another frame about which the cameras say nothing, 0..1."""
+    constrained_clips: int = 0
+    """Clips that the two shares are means over."""
+
+    def times(self, factor: float) -> "LossTerms":
+        """The same with every loss multiplied."""
+        losses = {name: getattr(self, name) for name in ("latent", "perceptual", "epipolar")}
+        return replace(self, **{name: factor * loss for name, loss in losses.items() if loss is not None})
+
+    def weighted(self, perceptual_weight: float, epipolar_weight: float) -> dict[str, torch.Tensor]:
+        """The summands of equation 7 that there are, by name."""
+        weights = {"perceptual": perceptual_weight, "epipolar": epipolar_weight}
+        others = {
+            name: weight * getattr(self, name) for name, weight in weights.items() if getattr(self, name) is not None
+        }
+        return {"latent": self.latent, **others}
 
     def total(self, perceptual_weight: float, epipolar_weight: float) -> torch.Tensor:
         """Equation 7: latent + lambda_vgg * perceptual + lambda_epipolar * epipolar."""
-        total = self.latent
-        if self.perceptual is not None:
-            total = total + perceptual_weight * self.perceptual
-        if self.epipolar is not None:
-            total = total + epipolar_weight * self.epipolar
-        return total
+        return sum(self.weighted(perceptual_weight, epipolar_weight).values())
 
 
 def velocity_target(clean, noise, alphas_cumprod, timestep):
@@ -46,13 +56,16 @@ def one_step_clean(noisy, velocity, alphas_cumprod, timestep) -> torch.Tensor:
     return abar.sqrt() * noisy.float() - (1 - abar).sqrt() * velocity.float()
 
 
-def latent_loss(velocity_pred, velocity, weight: torch.Tensor | None = None) -> torch.Tensor:
+def latent_loss(velocity_pred, velocity, weight: torch.Tensor | None = None, mean_weight=None) -> torch.Tensor:
     """Equation 5 in velocity form (what the base model was trained with), mean squared error in float32.
 
     `weight [B, F, 1, h, w]`: how much each place counts, relative to the others; None: all alike, as in the paper.
+    `mean_weight`: what the weights are relative to, if these are not all clips of the batch; None: their own mean.
     """
     error = (velocity_pred.float() - velocity.float()).square()
-    return error.mean() if weight is None else (error * (weight / weight.mean())).mean()
+    if weight is None:
+        return error.mean()
+    return (error * (weight / (weight.mean() if mean_weight is None else mean_weight))).mean()
 
 
 def human_weight(human_mask: torch.Tensor, latent_shape: torch.Size, weight: float) -> torch.Tensor:

@@ -10,11 +10,12 @@ import torch
 from diffusers import CogVideoXDDIMScheduler, CogVideoXDPMScheduler, DiffusionPipeline
 
 from animateanywhere.cancel import CancelToken
-from animateanywhere.checkpoint import load_components, resolve_model
-from animateanywhere.conditioning import ConditionInputs, decode_latents, encode, encode_prompts
+from animateanywhere.checkpoint import load_components
+from animateanywhere.conditioning import ConditionInputs, Conditions, decode_latents, encode, encode_prompts
 from animateanywhere.config import ModelConfig
 from animateanywhere.denoiser import ControlFeatures, Denoiser
 from animateanywhere.errors import InputError
+from animateanywhere.model_folder import resolve_model
 
 DEFAULT_MODEL = ModelConfig()
 SCHEDULERS = {"ddim": CogVideoXDDIMScheduler, "dpm": CogVideoXDPMScheduler}
@@ -76,7 +77,7 @@ class AnimateAnywherePipeline(DiffusionPipeline):
     @torch.no_grad()
     def __call__(
         self,
-        inputs: ConditionInputs,
+        inputs: ConditionInputs | Conditions,
         num_inference_steps: int | None = None,
         guidance_scale: float | None = None,
         seed: int = 0,
@@ -86,8 +87,8 @@ class AnimateAnywherePipeline(DiffusionPipeline):
     ) -> np.ndarray:
         """Make one clip: uint8 `[T, H, W, 3]`, as many frames as `inputs.pose_frames`, frame k in the pose of frame k.
 
-        `guidance_scale` 1 runs the conditional branch alone. Raises Cancelled at the next network call after
-        `cancel` was set, without decoding.
+        Inputs that are encoded already may lack the pose or the person. `guidance_scale` 1 runs the conditional branch
+        alone. Raises Cancelled at the next network call after `cancel` was set, without decoding.
         """
         steps = num_inference_steps or self.model.num_inference_steps
         guidance = self.model.guidance_scale if guidance_scale is None else guidance_scale
@@ -95,7 +96,9 @@ class AnimateAnywherePipeline(DiffusionPipeline):
 
         # 1. Encode the three inputs and the prompt
         clock.report("conditions", 0, 1)
-        conditions = encode(self, inputs, self.model.image_latent_scale)
+        conditions = inputs
+        if isinstance(inputs, ConditionInputs):
+            conditions = encode(self, inputs, self.model.image_latent_scale)
         cancel.raise_if_set()
 
         # 2. Run both control branches, once for all steps; the unconditional branch has none

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from animateanywhere.figure import make_figure
+from animateanywhere.cutout import take_apart
 from animateanywhere.geometry.camera_variants import CameraVariant, ImpliedCamera
 from animateanywhere.implied_camera import CameraReader, read_camera, seen_body
 from animateanywhere.moving_background import lay_over, moving_background
 from animateanywhere.pose.sequence import PoseSequence
-from animateanywhere.puppet import person_layers, puppet_motion, with_proportions_of
+from animateanywhere.puppet import person_layers, puppet_motion
 
 _SHARPER = 1.2
 """The person's picture is kept this much larger than it is shown."""
@@ -70,7 +70,6 @@ def plan_draft(
     prompt: str = "",
     person: int = 0,
     reader: CameraReader = "learned",
-    own_proportions: bool = True,
 ) -> Draft:
     """Read the camera off the pose, choose one of its variants, take the person apart.
 
@@ -82,11 +81,9 @@ def plan_draft(
     camera = read_camera(pose, person=person, reader=reader, num_frames=inputs.num_frames, fps=inputs.fps)
     chosen, notes = choose_variant(camera, variant, prompt)
     motion = puppet_motion(seen_body(_held(pose, inputs.num_frames, inputs.fps), person))
-    figure = make_figure(inputs.person, inputs.person_joints, _SHARPER * float(motion.height_px.max()))
-    if own_proportions:
-        motion = with_proportions_of(motion, figure)
-    layers = person_layers(figure, motion, (width, height))
-    return Draft(camera, chosen, layers, inputs.background, (*camera.notes, *notes, *figure.notes))
+    cutout = take_apart(inputs.person, inputs.person_joints, _SHARPER * float(motion.height_px.max()))
+    layers = person_layers(cutout, motion, (width, height))
+    return Draft(camera, chosen, layers, inputs.background, (*camera.notes, *notes, *cutout.notes))
 
 
 def choose_variant(camera: ImpliedCamera, variant: str, prompt: str) -> tuple[CameraVariant, tuple[str, ...]]:

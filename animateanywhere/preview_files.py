@@ -3,13 +3,12 @@
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from animateanywhere.cancel import CancelToken
-from animateanywhere.checkpoint import read_info, resolve_model
 from animateanywhere.config import ModelConfig, PreviewConfig
 from animateanywhere.errors import InputError
 from animateanywhere.generate import GenerateRequest, plan
@@ -23,9 +22,11 @@ from animateanywhere.media import (
     resized,
     write_video,
 )
+from animateanywhere.model_folder import read_info, resolve_model
 from animateanywhere.pipeline import Progress
 from animateanywhere.pose.detector import load_pose_input
 from animateanywhere.pose.sequence import PoseSequence
+from animateanywhere.prepared_pose import notes_on, pose_for_person
 from animateanywhere.preview import PreviewInputs, plan_draft
 from animateanywhere.segmentation import cut_out_with_joints
 
@@ -91,7 +92,7 @@ def preview(
         read_image(clip.background)[..., :3], request.preview.size_for(planned.width, planned.height)
     )
     cancel.raise_if_set()
-    pose = _joints_of(clip.pose, config.detector, model, planned.num_frames, report, cancel)
+    pose, aligned = _pose_for(clip, model, planned.num_frames, report, cancel)
     drawing = time.monotonic()
     inputs = PreviewInputs(person, joints, background, pose, planned.num_frames, model.fps)
     draft = plan_draft(
@@ -100,7 +101,6 @@ def preview(
         prompt=config.prompt,
         person=config.person,
         reader=request.preview.camera,
-        own_proportions=request.preview.own_proportions,
     )
     frames = []
     for frame in draft.frames():
@@ -110,16 +110,24 @@ def preview(
     video = VideoFrames(np.stack(frames), model.fps)
     write_video(video, clip.output, comment=_comment(request, draft.chosen) if config.metadata else None)
     ended = time.monotonic()
-    notes = (*planned.notes, *_people_notes(pose, config.person), *draft.notes)
+    notes = (*planned.notes, *aligned, *draft.notes)
     return PreviewResult(
         video, clip.output, draft.chosen, draft.camera.variants, ended - started, ended - drawing, notes
     )
 
 
-def _joints_of(path, detector, model: ModelConfig, num_frames: int, report, cancel: CancelToken) -> PoseSequence:
+def _pose_for(
+    clip: GenerateRequest,
+    model: ModelConfig,
+    num_frames: int,
+    report: Callable[[str, int, int], None],
+    cancel: CancelToken,
+) -> tuple[PoseSequence, tuple[str, ...]]:
+    """The joints that the clip is made of, and notes on them."""
+    config = clip.config
     found = load_pose_input(
-        path,
-        detector=detector,
+        clip.pose,
+        detector=config.detector,
         fps=model.fps,
         max_frames=num_frames,
         on_progress=lambda done, total: report("pose", done, total),
@@ -127,19 +135,19 @@ def _joints_of(path, detector, model: ModelConfig, num_frames: int, report, canc
     )
     if found.sequence is None:
         raise InputError(
-            f"{Path(path).name} is a drawn skeleton whose joints cannot be told, expected one person in OpenPose's or "
+            f"{clip.pose.name} is a drawn skeleton whose joints cannot be told, expected one person in OpenPose's or "
             "DWPose's colours: generate takes it as it is, a preview needs joints"
         )
-    return found.sequence
-
-
-def _people_notes(pose: PoseSequence, person: int) -> tuple[str, ...]:
-    notes = []
-    if pose.num_people > 1:
-        notes.append(f"{pose.num_people} people found; person {person} is used (0 is the largest)")
-    if pose.coverage(person) < 1.0:
-        notes.append(f"nobody found in {1 - pose.coverage(person):.0%} of the pose frames; nobody is drawn there")
-    return tuple(notes)
+    if found.drawn is not None and config.person != 0:
+        raise InputError(f"person {config.person}: a drawn skeleton shows one person, choose person 0")
+    notes = notes_on(found.sequence.resampled(model.fps, num_frames), config.person)
+    if found.sequence.num_people > 1:
+        notes = (f"{found.sequence.num_people} people found; person {config.person} is used (0 is the largest)", *notes)
+    found, aligned = pose_for_person(
+        replace(found, drawn=None), clip.human, config.person, config.retarget, model.pose_style,
+        detector=config.detector, cancel=cancel,
+    )  # fmt: skip
+    return found.sequence, (*notes, *aligned)
 
 
 def _comment(request: PreviewRequest, chosen: CameraVariant) -> str:

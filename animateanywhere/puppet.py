@@ -1,28 +1,26 @@
-"""A figure moved by a pose: every piece follows its bone, nearer limbs cover farther ones."""
+"""A cut-out moved by a pose: every piece follows its bone, nearer limbs cover farther ones."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from animateanywhere.errors import InputError
-from animateanywhere.figure import (
+from animateanywhere.cutout import (
     ANKLES,
     BONES,
     HEAD,
     NECK,
     NUM_JOINTS,
-    ORDER,
-    PARENTS,
     PELVIS,
     SHOULDERS,
     Bone,
-    Figure,
+    CutOut,
     Piece,
     completed,
     puppet_joints,
 )
+from animateanywhere.errors import InputError
 from animateanywhere.geometry.body_motion import SeenBody, observe, smoothed
 
 _LONGEST_GAP_S = 0.6
@@ -35,9 +33,6 @@ _TURN = {"head": 0.7, "foot": 0.9}
 """Radians that a piece turns at most against the picture: a face that lies on its side is no preview."""
 _THINNEST_TORSO = 0.6
 """Of the torso's width: that of somebody seen from the side."""
-_PROPORTIONS = (0.75, 1.3)
-_OTHER_SIDE = (0, 1, 2, 6, 7, 8, 3, 4, 5, 13, 14, 15, 16, 9, 10, 11, 12)
-"""Each joint's twin."""
 _SHOWN = 0.85
 """A bone that the picture shows less of than this is drawn in grey underneath."""
 _GREY, _GREY_ALPHA = 165, 150
@@ -70,34 +65,18 @@ def puppet_motion(body: SeenBody) -> PuppetMotion:
     return PuppetMotion(completed(joints, known, height), height, facing, shown)
 
 
-def with_proportions_of(motion: PuppetMotion, figure: Figure) -> PuppetMotion:
-    """The same movement on limbs as long as the figure's; the lower foot keeps its height in the picture on average."""
-    own = np.linalg.norm(figure.joints - figure.joints[list(PARENTS)], axis=-1) / figure.height_px
-    bones = motion.joints - motion.joints[:, list(PARENTS)]
-    lengths = np.linalg.norm(bones, axis=-1) / motion.height_px[:, None]
-    longest = np.percentile(lengths[motion.shown], 95, axis=0) if motion.shown.any() else own
-    factor = np.clip(own / np.maximum(longest, 1e-6), *_PROPORTIONS)
-    factor = (factor + factor[list(_OTHER_SIDE)]) / 2
-    joints = motion.joints.copy()
-    for joint in ORDER[1:]:
-        joints[:, joint] = joints[:, PARENTS[joint]] + bones[:, joint] * factor[joint]
-    before, after = (places[:, ANKLES, 1].max(1) for places in (motion.joints, joints))
-    joints[..., 1] += float(np.mean((before - after)[motion.shown])) if motion.shown.any() else 0.0
-    return replace(motion, joints=joints)
-
-
-def person_layers(figure: Figure, motion: PuppetMotion, size: tuple[int, int]) -> Iterator[np.ndarray]:
+def person_layers(cutout: CutOut, motion: PuppetMotion, size: tuple[int, int]) -> Iterator[np.ndarray]:
     """Yield uint8 [H, W, 4], one per frame of `motion`, for pictures of `size` (W, H): straight alpha, 0 around the person.
 
-    Bones that the figure's picture does not show are grey; a soft shadow lies under the feet.
+    Bones that the cut-out's picture does not show are grey; a soft shadow lies under the feet.
     """
-    pieces = {piece.bone.name: piece for piece in figure.pieces}
+    pieces = {piece.bone.name: piece for piece in cutout.pieces}
     for frame in range(len(motion.joints)):
         canvas = np.zeros((size[1], size[0], 4), np.uint8)
         if motion.shown[frame]:
             _draw_shadow(canvas, motion, frame)
             for bone in sorted(BONES, key=lambda bone: _nearness(bone, motion.facing[frame])):
-                _draw_bone(canvas, figure, pieces.get(bone.name), bone, motion, frame)
+                _draw_bone(canvas, cutout, pieces.get(bone.name), bone, motion, frame)
         yield _straight(canvas)
 
 
@@ -116,14 +95,14 @@ def _nearness(bone: Bone, facing: float) -> float:
 
 
 def _draw_bone(
-    canvas: np.ndarray, figure: Figure, piece: Piece | None, bone: Bone, motion: PuppetMotion, frame: int
+    canvas: np.ndarray, cutout: CutOut, piece: Piece | None, bone: Bone, motion: PuppetMotion, frame: int
 ) -> None:
     joints, height = motion.joints[frame], motion.height_px[frame]
     if piece is None or (piece.covered < _SHOWN and bone.name != "torso"):
         _draw_grey(canvas, bone, joints, height)
     if piece is None:
         return
-    matrix = _placing(figure, bone, joints, height)
+    matrix = _placing(cutout, bone, joints, height)
     matrix[:, 2] += matrix[:, :2] @ (np.array(piece.left_top) + 0.5) - 0.5
     h, w = piece.rgba.shape[:2]
     corners = np.array([(0, 0), (w, 0), (0, h), (w, h)]) @ matrix[:, :2].T + matrix[:, 2]
@@ -136,11 +115,11 @@ def _draw_bone(
     _over(canvas[low[1] : high[1], low[0] : high[0]], drawn)
 
 
-def _placing(figure: Figure, bone: Bone, joints: np.ndarray, height: float) -> np.ndarray:
-    """float64 [2, 3]: places of the figure's picture to places of the clip, so that the bone lies on the pose's."""
-    scale = height / figure.height_px
+def _placing(cutout: CutOut, bone: Bone, joints: np.ndarray, height: float) -> np.ndarray:
+    """float64 [2, 3]: places of the cut-out's picture to places of the clip, so that the bone lies on the pose's."""
+    scale = height / cutout.height_px
     kind = bone.name.split()[0]
-    start, own = figure.joints[bone.root], figure.joints[bone.tip] - figure.joints[bone.root]
+    start, own = cutout.joints[bone.root], cutout.joints[bone.tip] - cutout.joints[bone.root]
     there = joints[bone.tip] - joints[bone.root]
     own_length, length = (max(float(np.linalg.norm(v)), 1e-3) for v in (own, there))
     turn = float(np.angle(complex(*there) / complex(*own))) if min(own_length, length) > 1e-2 else 0.0
@@ -150,7 +129,7 @@ def _placing(figure: Figure, bone: Bone, joints: np.ndarray, height: float) -> n
     along = np.clip(length / (own_length * scale), low, high) * scale
     across = scale
     if kind == "torso":
-        wide, own_wide = (float(np.linalg.norm(p[SHOULDERS[0]] - p[SHOULDERS[1]])) for p in (joints, figure.joints))
+        wide, own_wide = (float(np.linalg.norm(p[SHOULDERS[0]] - p[SHOULDERS[1]])) for p in (joints, cutout.joints))
         across *= float(np.clip(wide / max(own_wide * scale, 1e-3), _THINNEST_TORSO, 1.05))
     direction = own / own_length
     frame = np.stack([direction, [-direction[1], direction[0]]])  # rows: along and across the bone in the picture

@@ -9,6 +9,7 @@ from animateanywhere.architectures import Components, build_components
 from animateanywhere.checkpoint import save_checkpoint
 from animateanywhere.conditioning import ConditionInputs
 from animateanywhere.config import ModelConfig, PoseStyle
+from animateanywhere.models.fine_tune import add_fine_tune, fine_tune_parameters
 from animateanywhere.pipeline import AnimateAnywherePipeline
 from trainer.architectures import TINY
 from trainer.stage_world.captions import CAPTION_WORDS
@@ -36,6 +37,16 @@ def tiny_components(branch: str = "copy", seed: int = 0) -> Components:
                 torch.nn.init.normal_(parameter, std=0.2)
         network.requires_grad_(False).eval()
     return components
+
+
+def add_tiny_fine_tune(components: Components, rank: int = 3, alpha: int = 6, seed: int = 1) -> None:
+    """A fine-tune that does something in all three networks."""
+    torch.manual_seed(seed)
+    add_fine_tune(components, rank, alpha)
+    for name, parameter in fine_tune_parameters(components).items():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.2)
+        parameter.requires_grad_(False)
 
 
 def tiny_pipeline(branch: str = "copy", seed: int = 0) -> AnimateAnywherePipeline:

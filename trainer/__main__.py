@@ -1,6 +1,7 @@
-"""`python -m trainer train|evaluate|prepare|synthesize|camera-regressor|implied-camera`: training from the command line."""
+"""`python -m trainer train|evaluate|prepare|synthesize|merge|export|...`: training from the command line."""
 
 import argparse
+import contextlib
 import dataclasses
 import logging
 import os
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from animateanywhere.__main__ import add_config_options
 from animateanywhere.cancel import CancelToken
+from animateanywhere.config import field_help
 from animateanywhere.errors import Cancelled, InputError
 from animateanywhere.media import check_output_path
 from animateanywhere.memory import keep_freed_memory
@@ -29,6 +31,7 @@ def build_parser() -> argparse.ArgumentParser:
     source.add_argument("--config", type=Path, help="json file of a TrainConfig, such as a run's train_config.json")
     train.add_argument("--output", type=Path, required=True, help="run folder, for example runs/my-mini")
     train.add_argument("--dataset", type=Path, help="train on this folder made by prepare, not on stage world")
+    train.add_argument("--start-from", metavar="MODEL", help=field_help(TrainConfig)["start_from"])
     train.add_argument("--resume", action="store_true", help="go on from the run folder's last checkpoint")
     evaluate = commands.add_parser("evaluate", help="score a model on stage-world clips it never saw")
     evaluate.add_argument("--model", default="mini", help="'mini', a model folder, or a Hub id")
@@ -62,6 +65,7 @@ def build_parser() -> argparse.ArgumentParser:
     synthesize.add_argument("--seed", type=int, default=0, help="index of the first clip within the split")
     synthesize.add_argument("--split", choices=("train", "val", "test"), default="train", help="which disjoint seeds")
     synthesize.add_argument("--output", type=Path, required=True, help="folder for the clips")
+    add_model_commands(commands)
     return parser
 
 
@@ -74,6 +78,20 @@ def add_camera_options(commands) -> None:
     implied.add_argument("--num-clips", type=int, default=1200, help="how many takes")
     implied.add_argument("--weights", type=Path, help="camera regressor (default: the shipped one)")
     implied.add_argument("--output", type=Path, help="report json to write")
+
+
+def add_model_commands(commands) -> None:
+    merge = commands.add_parser("merge", help="fold a LoRA fine-tune into its finished model")
+    merge.add_argument("--model", required=True, help="the fine-tune: a checkpoint of stage lora, or a Hub id")
+    merge.add_argument("--output", type=Path, required=True, help="folder to make for the merged model")
+    export = commands.add_parser("export", help="write a model as a folder for others, with a model card")
+    export.add_argument("--model", required=True, help="'mini', a model folder or checkpoint, or a Hub id")
+    export.add_argument("--output", type=Path, required=True, help="folder to make")
+    export.add_argument("--push", metavar="OWNER/NAME", help="then upload it to the Hub under this name")
+    export.add_argument("--public", action="store_true", help="make a new repository public (default: private)")
+    export.add_argument(
+        "--base", metavar="OWNER/NAME", help="Hub id of a frozen base that was trained on from a folder"
+    )
 
 
 def _named_file(text: str) -> tuple[str, str]:
@@ -95,18 +113,38 @@ def read_config(args: argparse.Namespace, folder: RunFolder) -> TrainConfig:
 
 
 def train(args: argparse.Namespace) -> None:
+    from trainer.failures import RecordedRun
     from trainer.loop import Trainer
+    from trainer.processes import join_processes
 
+    if args.resume and args.start_from is not None:
+        raise InputError(
+            "--resume goes on from the run's own checkpoint: leave out --start-from, or choose another --output"
+        )
     folder = RunFolder(args.output)
-    folder.create(args.resume)
+    folder.require(args.resume)
     config = read_config(args, folder)
     if args.dataset is not None:
-        config = replace(config, data=replace(config.data, dataset=str(args.dataset)))
-    handlers = [logging.StreamHandler(), logging.FileHandler(folder.log)]
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", handlers=handlers)
+        config = replace(config, data=replace(config.data, dataset=str(args.dataset.resolve())))
+    if args.start_from is not None:
+        config = replace(config, start_from=args.start_from)
+    processes = join_processes(config)
+    if processes.is_main:
+        folder.create(args.resume)
+    processes.wait()
+    _log_to(folder, processes.is_main)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: folder.request_stop())
-    Trainer(config, folder, args.resume).train()
+    with RecordedRun(folder) if processes.is_main else contextlib.nullcontext():
+        Trainer(config, folder, args.resume, processes).train()
+
+
+def _log_to(folder: RunFolder, is_main: bool) -> None:
+    """Of several processes one tells how the run gets on; all tell what goes wrong."""
+    logging.raiseExceptions = False  # a full disk takes no log lines; the run itself says so
+    handlers = [logging.StreamHandler(), *([logging.FileHandler(folder.log)] if is_main else [])]
+    level = logging.INFO if is_main else logging.WARNING
+    logging.basicConfig(level=level, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", handlers=handlers)
 
 
 def synthesize(args: argparse.Namespace) -> None:
@@ -172,6 +210,23 @@ def implied_camera(args: argparse.Namespace) -> None:
     print("\n".join(table_lines(scores)))
 
 
+def merge(args: argparse.Namespace) -> None:
+    from trainer.merge import merge as fold
+
+    made = fold(args.model, args.output)
+    print(f"{args.output}  model {made.model.name}: {made.model.trained_on}")
+
+
+def export(args: argparse.Namespace) -> None:
+    from trainer.export import CARD
+    from trainer.export import export as write
+
+    folder = write(args.model, args.output, args.push, args.public, args.base)
+    print(f"{folder}  {folder / CARD} is its model card: read it before you publish")
+    if args.push:
+        print(f"https://huggingface.co/{args.push}")
+
+
 COMMANDS = {
     "train": train,
     "evaluate": evaluate,
@@ -179,6 +234,8 @@ COMMANDS = {
     "synthesize": synthesize,
     "camera-regressor": camera_regressor,
     "implied-camera": implied_camera,
+    "merge": merge,
+    "export": export,
 }
 
 

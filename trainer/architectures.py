@@ -1,6 +1,6 @@
-"""The smallest networks of each kind: for tests and for the `smoke` preset. They learn nothing of use."""
+"""Network sizes that a run can be started with, the smallest among them: for tests and the `smoke` preset, of no other use."""
 
-from animateanywhere.architectures import Architecture, vae_config
+from animateanywhere.architectures import COGVIDEOX15_5B, MINI, Architecture, vae_config
 
 TINY = Architecture(
     transformer=dict(
@@ -23,3 +23,6 @@ TINY = Architecture(
     num_control_layers=2,
     lora_rank=4,
 )
+
+ARCHITECTURES: dict[str, Architecture] = {"mini": MINI, "tiny": TINY, "cogvideox1.5-5b": COGVIDEOX15_5B}
+"""By their names in `TrainConfig.architecture`."""

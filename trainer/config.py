@@ -44,8 +44,12 @@ class DataConfig:
 class OptimizerConfig:
     """How weights are updated."""
 
-    name: Literal["adamw", "muon"] = "adamw"
-    """AdamW for everything (the paper), or Muon for the matrices inside blocks and AdamW for the rest (small models)."""
+    name: Literal["adamw", "muon", "adamw8bit"] = "adamw"
+    """AdamW for everything (the paper), Muon for the matrices inside blocks and AdamW for the rest (small models), or AdamW whose
+    two averages take one byte per weight each in place of four (needs torchao)."""
+    offload: bool = False
+    """Keep what the optimizer remembers of every weight, and the weights' average, in CPU memory between steps: 12 bytes per
+    trained weight less on the GPU (6 with adamw8bit), for a trip there and back at every step."""
     learning_rate: float = 1e-5
     """AdamW's step size (paper IV-A: 1e-5)."""
     matrix_learning_rate: float = 0.01
@@ -56,8 +60,13 @@ class OptimizerConfig:
     """Steps over which the step size grows from zero."""
     decay_share: float = 0.0
     """Share of the stage's last steps over which the step size falls to a twentieth; 0 keeps it constant (paper)."""
+    epsilon: float = 1e-8
+    """AdamW moves a weight by the step size however small its gradient is, down to about this: below, gradients are rounding."""
     max_grad_norm: float = 1.0
     """Gradients are scaled down to this norm."""
+
+    def __post_init__(self):
+        _require_choice("optimizer", self.name, ("adamw", "muon", "adamw8bit"))
 
 
 @dataclass(frozen=True)
@@ -69,19 +78,45 @@ class StageConfig:
     num_steps: int = 1000
     """Optimizer steps."""
     batch_size: int = 4
-    """Clips per step (crops per step for the VAE)."""
+    """Clips per step (crops per step for the VAE), all processes together."""
+    micro_batch_size: int = 0
+    """Clips that a process computes at once; the rest of its part of the batch follows, and gradients are added up. Less memory,
+    same result. 0: all at once."""
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     """How weights are updated."""
+
+    def __post_init__(self):
+        if self.batch_size < 1 or self.micro_batch_size < 0:
+            raise InputError(
+                f"stage {self.stage}: batch_size {self.batch_size}, micro_batch_size {self.micro_batch_size}: "
+                "expected at least 1, and 0 or more"
+            )
+
+
+@dataclass(frozen=True)
+class AdapterConfig:
+    """Size of the adapter that stage `lora` trains."""
+
+    rank: int = 16
+    """Width of the adapter's layers: a larger one can change more, takes more memory and learns a few clips by heart sooner."""
+    alpha: int = 16
+    """Its layers' output is multiplied by alpha / rank."""
+
+    def __post_init__(self):
+        for name in ("rank", "alpha"):
+            if not 1 <= getattr(self, name) <= 1024:
+                raise InputError(f"adapter {name} {getattr(self, name)}: expected 1 to 1024")
 
 
 @dataclass(frozen=True)
 class TrainConfig:
     """One run: model, data, and the stages in order."""
 
-    architecture: Literal["mini", "tiny"] = "mini"
-    """Network sizes to start from scratch."""
+    architecture: Literal["mini", "tiny", "cogvideox1.5-5b"] = "mini"
+    """Network sizes of a run from scratch; for a base that is started from, how many of its blocks a branch has, and the rank."""
     start_from: str = ""
-    """A finished model to go on from: 'mini', a model folder, or a Hub id. Empty: from scratch."""
+    """A model to go on from: 'mini', a model folder, or a Hub id; or a plain CogVideoX base (folder in diffusers' layout, or Hub
+    id) whose branches this run begins. Empty: from scratch."""
     model: ModelConfig = field(default_factory=ModelConfig)
     """What inference must repeat."""
     data: DataConfig = field(default_factory=DataConfig)
@@ -99,6 +134,8 @@ class TrainConfig:
     """Timesteps, of 1000, below which the perceptual loss is used (paper: the last 30 %)."""
     perceptual_crop_px: int = 256
     """Side of the 8-frame crop that is decoded for it, around a hand or the person."""
+    adapter: AdapterConfig = field(default_factory=AdapterConfig)
+    """The adapter of stage `lora`."""
     epipolar: EpipolarConfig = field(default_factory=EpipolarConfig)
     """The epipolar loss of the stages that use it."""
     seed: int = 0
@@ -113,16 +150,38 @@ class TrainConfig:
     """Steps between checkpoints."""
     keep_last: int = 2
     """Checkpoints to keep; the last of every finished stage is always kept."""
+    sample_every: int = 500
+    """Steps between samples: short clips of fixed inputs, beside their targets. Each stage also begins and ends with some.
+    0: only when asked for."""
+    num_samples: int = 2
+    """Clips of each sampling, held out of training where there are such clips; 0: no samples at all."""
+    sample_steps: int = 10
+    """Denoising steps of a sample: few, because samples are made often."""
+    max_skipped_steps: int = 3
+    """Steps in a row that may be left out because their loss or gradient is not a finite number, before the run ends. One
+    odd batch is survived; weights that are broken never recover. 0: the first one ends the run."""
     log_every: int = 10
     """Steps between log lines, and between measurements of each loss term's own gradient; every step is in events.jsonl."""
     num_threads: int = 0
     """CPU threads; 0 leaves torch's choice."""
     device: str = "auto"
     """cuda, cpu, or auto: CUDA where there is one."""
+    mixed_precision: Literal["no", "bf16", "fp16"] = "no"
+    """Precision of matrix products and convolutions; weights, losses and the optimizer stay in 32 bits. fp16 needs a GPU."""
+    gradient_checkpointing: Literal["off", "blocks", "keep_attention"] = "off"
+    """Keep of each transformer block its inputs only and compute the rest again for the gradients, which stay the same: much
+    less memory, about a third more time; keep_attention keeps the outputs of attention too: a little more memory, less time."""
+    offload_frozen: bool = False
+    """Keep in CPU memory the networks that a stage does not use, and text encoder and VAE but for their moments in a step."""
 
     def __post_init__(self):
+        _require_choice("mixed_precision", self.mixed_precision, ("no", "bf16", "fp16"))
+        _require_choice("gradient_checkpointing", self.gradient_checkpointing, ("off", "blocks", "keep_attention"))
         if self.human_weight <= 0:
             raise InputError(f"human_weight {self.human_weight}: expected a number above 0")
+        for name, least in (("sample_every", 0), ("num_samples", 0), ("sample_steps", 1), ("max_skipped_steps", 0)):
+            if getattr(self, name) < least:
+                raise InputError(f"{name} {getattr(self, name)}: expected {least} or more")
         if not 0.0 <= self.drop_all + 4 * self.drop_each <= 1.0:
             raise InputError(f"drop_all {self.drop_all} + 4 x drop_each {self.drop_each}: expected at most 1")
 
@@ -156,3 +215,8 @@ class CameraRegressorConfig:
         for name in ("num_clips", "num_steps", "batch_size", "channels"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} {getattr(self, name)}: expected at least 1")
+
+
+def _require_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise InputError(f"{name} {value!r}: expected one of {', '.join(choices)}")

@@ -21,6 +21,7 @@ from animateanywhere.geometry.cameras import CameraPath
 from animateanywhere.pose.draw import draw_pose
 from animateanywhere.pose.sequence import PoseSequence
 from trainer.config import DataConfig
+from trainer.shares import Share
 from trainer.stage_world.clip import StageClip
 from trainer.stage_world.render import render_clip
 from trainer.stage_world.seeds import split_seeds
@@ -99,6 +100,10 @@ def read_tensors(path: Path) -> tuple[dict, dict[str, str]]:
         raise InputError(f"cannot read {path}: {error}; delete it and it will be made again") from error
 
 
+POSE_CROP, REFERENCE_CROP = 0, 1
+"""Of 6 equally likely sources of the VAE's crops; the others are video."""
+
+
 def stage_world_clips(data: DataConfig, model: ModelConfig, split: str, on_done: Callable[[int], None]) -> list[Path]:
     """Paths of the run's clips, rendering those that are missing. `on_done(n)` is called after each."""
     folder = Path(data.folder) / f"{split}-{model.width}x{model.height}x{model.num_frames}"
@@ -125,21 +130,40 @@ def clip_size(seed: int, data: DataConfig, model: ModelConfig) -> tuple[int, int
     return (model.height, model.width) if portrait else (model.width, model.height)
 
 
-def random_crops(paths: list[Path], style: PoseStyle, batch: int, size: int, generator: torch.Generator):
-    """uint8 `[B, 8, size, size, 3]` crops for the VAE: two thirds video, the rest poses and persons on grey."""
+CROP_PX = 64
+"""Side of the VAE's training crops, at most the picture's short side."""
+
+
+def random_crops(paths: list[Path], style: PoseStyle, share: Share, size: int, generator: torch.Generator):
+    """uint8 `[B, 8, size, size, 3]` crops for the VAE: two thirds video, the rest poses and persons on grey.
+
+    Of a batch of `share.total` crops those of the share are made.
+    """
     crops = []
-    for _ in range(batch):
-        clip = TrainingClip.load(paths[_draw(len(paths), generator)])
-        source = _draw(6, generator)
-        if source == 0:
-            frames = torch.as_tensor(clip.pose_frames(style))
-        elif source == 1:
-            frames = clip.reference.expand(8, -1, -1, -1)
-        else:
-            frames = clip.video
-        t, y, x = (_draw(n - k + 1, generator) for n, k in zip(frames.shape, (8, size, size), strict=False))
-        crops.append(frames[t : t + 8, y : y + size, x : x + size])
+    for place in range(share.total):
+        path, source = paths[_draw(len(paths), generator)], _draw(6, generator)
+        length, height, width = _clip_shape(path)
+        free = (0 if source == REFERENCE_CROP else length - 8, height - size, width - size)
+        t, y, x = (_draw(count + 1, generator) for count in free)
+        if share.start <= place < share.stop:
+            crops.append(_crop_frames(path, source, style)[t : t + 8, y : y + size, x : x + size])
     return torch.stack(crops)
+
+
+def _clip_shape(path: Path) -> tuple[int, int, int]:
+    """(T, H, W) of a saved clip, without its pixels. Raises InputError if the file is damaged."""
+    try:
+        with safe_open(path, "pt") as clip:
+            return tuple(clip.get_slice("video").get_shape()[:3])
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"cannot read {path}: {error}; delete it and it will be made again") from error
+
+
+def _crop_frames(path: Path, source: int, style: PoseStyle) -> torch.Tensor:
+    clip = TrainingClip.load(path)
+    if source == POSE_CROP:
+        return torch.as_tensor(clip.pose_frames(style))
+    return clip.reference.expand(8, -1, -1, -1) if source == REFERENCE_CROP else clip.video
 
 
 def _draw(n: int, generator: torch.Generator) -> int:
@@ -148,7 +172,7 @@ def _draw(n: int, generator: torch.Generator) -> int:
 
 @dataclass(frozen=True)
 class TrainingBatch:
-    """Clips of one orientation, as unscaled latents."""
+    """Clips of one orientation, as unscaled latents: a share of a step's batch."""
 
     video: torch.Tensor  # [B, F, C, h, w]
     pose: torch.Tensor  # [B, F, C, h, w]
@@ -156,9 +180,11 @@ class TrainingBatch:
     first_frame: torch.Tensor  # [B, 1, C, h, w]
     background_pixels: torch.Tensor  # uint8 [B, H, W, 3]
     human_mask: torch.Tensor  # bool [B, T, H, W]
-    cameras: list[CameraPath | None]  # None: not to be trusted
     clips: list[Path]
     captions: list[str]
+    share: Share
+    drawn: list["ClipLabels"]
+    """Labels of the whole batch, `share.total` of them."""
 
 
 def read_window(path: Path, start: int, count: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -227,28 +253,31 @@ class LatentClips:
             buckets.setdefault(tuple(tensors["video"].shape), []).append(member)
         self._buckets = list(buckets.values())
         self.count = len(clips)
+        self.captions = tuple(member.caption for bucket in self._buckets for member in bucket)
 
-    def batch(self, size: int, generator: torch.Generator) -> TrainingBatch:
-        """A random batch; a bucket is drawn in proportion to its clips."""
+    def batch(self, share: Share, generator: torch.Generator) -> TrainingBatch:
+        """That share of a random batch; a bucket is drawn in proportion to its clips."""
         weights = torch.tensor([float(len(bucket)) for bucket in self._buckets])
         bucket = self._buckets[int(torch.multinomial(weights, 1, generator=generator))]
-        return _batch_of([bucket[_draw(len(bucket), generator)] for _ in range(size)])
+        return _batch_of([bucket[_draw(len(bucket), generator)] for _ in range(share.total)], share)
 
     def one_by_one(self) -> Iterator[TrainingBatch]:
         """Every clip as a batch of its own, always in the same order."""
         for bucket in self._buckets:
-            yield from (_batch_of([member]) for member in bucket)
+            yield from (_batch_of([member], Share.whole(1)) for member in bucket)
 
 
-def _batch_of(chosen: list[_Member]) -> TrainingBatch:
+def _batch_of(drawn: list[_Member], share: Share) -> TrainingBatch:
+    chosen = share.of(drawn)
     stacked = {name: torch.stack([member.tensors[name] for member in chosen]).float() for name in LATENTS}
     return TrainingBatch(
         **stacked,
         background_pixels=torch.stack([member.tensors["background_pixels"] for member in chosen]),
         human_mask=torch.stack([member.labels.human_mask() for member in chosen]),
-        cameras=[member.labels.camera for member in chosen],
         clips=[member.path for member in chosen],
         captions=[member.caption for member in chosen],
+        share=share,
+        drawn=[member.labels for member in drawn],
     )
 
 

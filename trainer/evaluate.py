@@ -12,15 +12,17 @@ import numpy as np
 import torch
 
 from animateanywhere.conditioning import ConditionInputs
+from animateanywhere.config import PoseStyle
 from animateanywhere.errors import InputError
 from animateanywhere.geometry.cameras import CameraPath
-from animateanywhere.pipeline import AnimateAnywherePipeline, load_pipeline
+from animateanywhere.pipeline import load_pipeline
 from trainer.config import DataConfig
 from trainer.dataset import TrainingClip, render_training_clip
 from trainer.metrics import psnr
 from trainer.metrics.scoring import MetricSummary, Scoreboard, Scores
 from trainer.metrics.table import Truth, choose_metrics
 from trainer.metrics.weights import load_networks
+from trainer.prepare.records import write_bytes
 from trainer.stage_world.seeds import split_seeds
 
 
@@ -82,10 +84,10 @@ def evaluate(
         # Photographs depend on what is installed; without them the same clips come out on every machine.
         stage_clip = render_training_clip(seed, DataConfig(), pipeline.model, textures="procedural")
         clip = TrainingClip.from_stage(stage_clip)
-        inputs = condition_inputs(clip, pipeline, prompted)
+        inputs = condition_inputs(clip, pipeline.model.pose_style, prompted)
         made = [pipeline(inputs, seed=draw) for draw in range(seeds)]
         scores.append(_score(seed, clip, made, board))
-        rows.append(_sheet_row(inputs, clip, made[0]))
+        rows.append(sheet_row(inputs, clip, made[0]))
         print(f"{len(scores)}/{num_clips} seed {seed}: {scores[-1].model:.2f} dB, frozen {scores[-1].frozen:.2f} dB")
     seconds = (time.monotonic() - started) / num_clips / seeds
     report = _report(pipeline.model.name, split, seeds, seconds, board, scores)
@@ -128,9 +130,9 @@ def metrics_table(report: Report) -> str:
     return "\n".join(lines)
 
 
-def condition_inputs(clip: TrainingClip, pipeline: AnimateAnywherePipeline, prompted: bool) -> ConditionInputs:
+def condition_inputs(clip: TrainingClip, style: PoseStyle, prompted: bool) -> ConditionInputs:
     """The clip's own person, background and pose as the model takes them, with its caption or without words."""
-    pose = clip.pose_frames(pipeline.model.pose_style)
+    pose = clip.pose_frames(style)
     return ConditionInputs(clip.reference.numpy(), clip.background.numpy(), pose, clip.caption if prompted else "")
 
 
@@ -158,7 +160,7 @@ def _cameras(clip: TrainingClip) -> CameraPath | None:
     return CameraPath(clip.intrinsics_px.numpy(), clip.camera_from_world.numpy(), (width, height), clip.fps)
 
 
-def _sheet_row(inputs: ConditionInputs, clip: TrainingClip, made: np.ndarray) -> np.ndarray:
+def sheet_row(inputs: ConditionInputs, clip: TrainingClip, made: np.ndarray) -> np.ndarray:
     """Person, background, pose, then true frames above generated ones."""
     last = len(made) - 1
     picks = [0, last // 3, 2 * last // 3, last]
@@ -169,8 +171,9 @@ def _sheet_row(inputs: ConditionInputs, clip: TrainingClip, made: np.ndarray) ->
 
 
 def write_sheet(rows: list[np.ndarray], path: Path) -> None:
-    """Rows of pictures of any orientation, one above the other, twice their size."""
+    """Rows of pictures of any orientation, one above the other, twice their size. Raises InputError if it cannot write."""
     width = max(row.shape[1] for row in rows)
     padded = [np.pad(r, ((2, 6), (0, width - r.shape[1]), (0, 0)), constant_values=255) for r in rows]
     sheet = np.concatenate(padded)
-    cv2.imwrite(str(path), cv2.resize(sheet[..., ::-1], None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC))
+    enlarged = cv2.resize(sheet[..., ::-1], None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
+    write_bytes(path, cv2.imencode(path.suffix, enlarged)[1].tobytes())

@@ -1,11 +1,21 @@
 """What a run says, as lines of json that anybody can follow while it runs."""
 
 import dataclasses
+import errno
 import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class RunStarted:
+    """A process takes the run up, anew or after a stop: what comes before it was said by another."""
+
+    pid: int
+    host: str
 
 
 @dataclass(frozen=True)
@@ -44,6 +54,54 @@ class StepDone:
 
 
 @dataclass(frozen=True)
+class StepSkipped:
+    """A step that changed nothing, because its loss or its gradient was not a finite number."""
+
+    stage: str
+    step: int
+    part: Literal["loss", "gradient"]
+    in_a_row: int
+    """Skipped steps up to this one without any between them that counted."""
+
+
+@dataclass(frozen=True)
+class SamplesMade:
+    """Clips of the run's fixed inputs by the averaged weights, in samples/`folder`; their targets are in samples/targets.
+
+    Means over the clips, PSNR in dB; None where it cannot be told. `frozen`: the background picture repeated.
+    """
+
+    stage: str
+    step: int
+    folder: str
+    clips: tuple[str, ...]
+    """Names: CLIP.mp4 is in the folder, its target samples/targets/CLIP.mp4."""
+    held_out: bool
+    """False: the dataset is too small to hold any clip out, these are trained on."""
+    psnr: float
+    frozen_psnr: float
+    psnr_in_person: float | None
+    frozen_psnr_in_person: float | None
+    psnr_in_background: float | None
+    frozen_psnr_in_background: float | None
+    seconds: float
+    attention_in_mask: float | None = None
+    """Share of the fixed point's attention to one other frame that lies where geometry allows it, 0..1; None: this stage
+    has no epipolar loss, or no clip's camera moves. Its picture is epipolar.png."""
+    attention_suppressed: float | None = None
+    """The same of the region that the epipolar loss suppresses."""
+
+
+@dataclass(frozen=True)
+class SamplesLeftOut:
+    """Samples that were due and could not be made; training goes on."""
+
+    stage: str
+    step: int
+    message: str
+
+
+@dataclass(frozen=True)
 class ValidationDone:
     """The loss on held-out clips, always with the same noise; step 0 is before the stage's first step."""
 
@@ -68,23 +126,46 @@ class RunFinished:
     message: str = ""
 
 
-EVENTS = {cls.__name__: cls for cls in (PhaseStarted, StepDone, ValidationDone, CheckpointSaved, RunFinished)}
+EVENTS = {
+    cls.__name__: cls
+    for cls in (
+        RunStarted,
+        PhaseStarted,
+        StepDone,
+        StepSkipped,
+        SamplesMade,
+        SamplesLeftOut,
+        ValidationDone,
+        CheckpointSaved,
+        RunFinished,
+    )
+}
 
 
 class EventWriter:
-    """Appends events to a file; a line is written whole or not at all."""
+    """Appends events to a file; a line is written whole or not at all (OSError: the disk is full)."""
 
     def __init__(self, path: Path):
         self._path = path
         _drop_torn_line(path)
 
     def write(self, event) -> None:
-        line = json.dumps({"event": type(event).__name__, **dataclasses.asdict(event)}) + "\n"
+        line = (json.dumps({"event": type(event).__name__, **dataclasses.asdict(event)}) + "\n").encode()
         handle = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         try:
-            os.write(handle, line.encode())
+            size = os.fstat(handle).st_size
+            if os.write(handle, line) < len(line):  # the last block of a disk takes only part of it
+                os.ftruncate(handle, size)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
         finally:
             os.close(handle)
+
+
+class NoEvents:
+    """For the processes of a run that do not write."""
+
+    def write(self, event) -> None:
+        pass
 
 
 def _drop_torn_line(path: Path) -> None:
@@ -105,5 +186,22 @@ def read_events(path: Path) -> Iterator[object]:
     with open(path, encoding="utf-8") as lines:
         for line in lines:
             if line.endswith("\n"):
-                values = json.loads(line)
-                yield EVENTS[values.pop("event")](**values)
+                yield _read_event(line)
+
+
+def last_events(path: Path, most_bytes: int = 65536) -> list[object]:
+    """The newest events of a run, oldest first: those in the last `most_bytes` of the file, however long it is."""
+    if not path.exists():
+        return []
+    with open(path, "rb") as file:
+        start = max(0, file.seek(0, os.SEEK_END) - most_bytes)
+        file.seek(start)
+        text = file.read()
+    begin = text.find(b"\n") + 1 if start else 0  # neither a line cut at its start nor one still being written
+    return [_read_event(line) for line in text[begin : text.rfind(b"\n") + 1].decode().splitlines()]
+
+
+def _read_event(line: str) -> object:
+    values = json.loads(line)
+    kind = EVENTS[values.pop("event")]
+    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})

@@ -1,188 +1,231 @@
 """A run from its first stage to its last: step, log, save, stop, resume."""
 
-import hashlib
-import json
 import logging
 import math
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from animateanywhere.architectures import MINI, Architecture, Components, add_control_branches, build_components
-from animateanywhere.checkpoint import load_components, resolve_model, save_checkpoint
-from animateanywhere.conditioning import encode_frames
-from animateanywhere.config import ModelConfig
+from animateanywhere.architectures import Components
+from animateanywhere.checkpoint import load_components, save_checkpoint
 from animateanywhere.errors import Cancelled, InputError
 from animateanywhere.losses import LossTerms
 from animateanywhere.models.background_motion_learner import background_motion_parameters
 from animateanywhere.perceptual import PerceptualNetwork, load_perceptual_network
-from trainer.architectures import TINY
-from trainer.config import DataConfig, StageConfig, TrainConfig
-from trainer.dataset import (
-    LatentClips,
-    TrainingClip,
-    cache_latents,
-    random_crops,
-    read_tensors,
-    stage_world_clips,
-    write_whole,
+from trainer.config import StageConfig, TrainConfig
+from trainer.dataset import CROP_PX, LatentClips, cache_latents, random_crops, stage_world_clips
+from trainer.environment import write_down_start
+from trainer.events import (
+    CheckpointSaved,
+    EventWriter,
+    NoEvents,
+    PhaseStarted,
+    RunFinished,
+    StepDone,
+    StepSkipped,
+    ValidationDone,
 )
-from trainer.events import CheckpointSaved, EventWriter, PhaseStarted, RunFinished, StepDone, ValidationDone
-from trainer.objectives import autoencoding_loss, denoising_loss, gradient_norms, start_with_colour
+from trainer.failures import MEMORY_ERRORS, diverged, free_memory, is_out_of_memory, what_to_do
+from trainer.objectives import autoencoding_loss, denoising_loss, set_scaling_factor
 from trainer.optimizers import StageOptimizer, WeightAverage
 from trainer.prepare.reading import prepared_clips
-from trainer.run_folder import RunFolder
-from trainer.stage_world.captions import CAPTION_WORDS
+from trainer.process_lock import give_sign
+from trainer.processes import Processes, join_processes
+from trainer.run_folder import DRAFT, RunFolder
+from trainer.samples import Sampler, choose_inputs
+from trainer.sharding import WholeModel, require_shardable
+from trainer.shares import Share, StepSums, step_generator
+from trainer.stage_networks import (
+    StageNetworks,
+    checkpoint_networks,
+    place,
+    stage_parameters,
+    visiting,
+    waiting_parts,
+)
 from trainer.stages import Stage, get_stage
+from trainer.starting import begin, read_captions, restart_parts
+from trainer.term_gradients import TermGradients
+from trainer.training_state import Position, TrainingState, restore
 from trainer.validation import held_out_loss
-
-ARCHITECTURES: dict[str, Architecture] = {"mini": MINI, "tiny": TINY}
-CROP_PX = 64
-"""Side of the VAE's training crops, at most the picture's short side."""
 
 log = logging.getLogger("trainer")
 
 
-def stage_parameters(components: Components, stage: Stage) -> dict[str, torch.nn.Parameter]:
-    """Parameters that a stage trains, by name; all others are frozen by this call."""
-    modules = {name: m for name, m in vars(components).items() if isinstance(m, torch.nn.Module)}
-    for module in modules.values():
-        module.requires_grad_(False)
-    parameters: dict[str, torch.nn.Parameter] = {}
-    for part in stage.trains:
-        if part == "background_motion_learner":
-            chosen = background_motion_parameters(components.transformer)
-        elif hasattr(modules[part], "own_parameters"):
-            chosen = modules[part].own_parameters()
-        else:
-            chosen = list(modules[part].parameters())
-        ids = {id(p) for p in chosen}
-        owner = "transformer" if part == "background_motion_learner" else part
-        parameters.update({f"{owner}.{n}": p for n, p in modules[owner].named_parameters() if id(p) in ids})
-    for parameter in parameters.values():
-        parameter.requires_grad_(True)
-    return parameters
-
-
 class Trainer:
-    """Runs the stages of `config` in `folder`, from the beginning or from where an earlier run stopped."""
+    """Runs the stages of `config` in `folder`, from the beginning or from where an earlier run stopped; with several
+    `processes` every one of them has a trainer, and one writes into the folder."""
 
-    def __init__(self, config: TrainConfig, folder: RunFolder, resume: bool = False):
+    def __init__(
+        self, config: TrainConfig, folder: RunFolder, resume: bool = False, processes: Processes | None = None
+    ):
         self.config = config
         self.folder = folder
-        self.device = pick_device(config.device)
-        self.events = EventWriter(folder.events)
+        self.processes = processes or join_processes(config)
+        self.device = self.processes.device
+        self.events = EventWriter(folder.events) if self.processes.is_main else NoEvents()
         self.stage_index, self.step = 0, 0
-        self._clips: list[Path] = []
-        self._held_out: list[Path] = []
+        self._clips, self._held_out, self._sampled = list[Path](), list[Path](), list[Path]()
         self._best_loss = math.inf
+        self._networks: Callable | None = None
         self._perceptual: PerceptualNetwork | None = None
         if config.perceptual_network:
             self._perceptual = load_perceptual_network(config.perceptual_network).to(self.device)
         if config.num_threads:
             torch.set_num_threads(config.num_threads)
         if resume and folder.last.exists():
-            self.components, _ = load_components(folder.last / "pretrained_model")
-            position = json.loads((folder.last / "training_state" / "position.json").read_text())
-            self.stage_index, self.step = position["stage_index"], position["step"]
-        elif config.start_from:
-            self.components, info = load_components(resolve_model(config.start_from))
-            self.config = replace(config, model=finetuned(info.model, config.data))
+            self.components, info = load_components(folder.last / "pretrained_model")
+            self._fine_tune = info.fine_tune
+            self.config = replace(config, model=info.model)  # a fine-tuned one's is not what the settings began with
+            position = Position.read(folder.last / "training_state")
+            self.stage_index, self.step = position.stage_index, position.step
         else:
-            torch.manual_seed(config.seed)
-            self.components = build_components(ARCHITECTURES[config.architecture], None, CAPTION_WORDS)
+            start = begin(config)
+            self.components, self._fine_tune = start.components, start.fine_tune
+            self.config = replace(config, model=start.model)
+        self._sampler = Sampler(
+            folder,
+            self.config,
+            self.events,
+            lambda: choose_inputs(self._sampled, self._clips, self.components, self.config),
+        )
+        self._skipped_in_a_row = 0
+        self._weights_whole = True  # not during an update: what is interrupted then is neither step's
 
     def train(self) -> None:
         """Run all remaining stages. Raises Cancelled when a stop was asked for, after saving."""
         folder, config = self.folder, self.config
-        folder.clear_stop()
-        folder.write_config(config.to_json() + "\n")
-        self._to_device()
-        self._clips, self._held_out = self._find_clips("train"), self._find_clips("val")
+        if self.processes.is_main:
+            folder.write_config(config.to_json() + "\n")
+        self.processes.wait()
+        self._clips = self._find_clips("train", config.data.num_clips)
+        self._held_out = self._find_clips("val", config.data.num_val_clips)
+        if self.processes.is_main:
+            stage = config.stages[self.stage_index].stage if self.stage_index < len(config.stages) else ""
+            write_down_start(folder, config, self.device, stage, self.step, self._clips, self._held_out)
         while self.stage_index < len(config.stages):
             self._run_stage(config.stages[self.stage_index])
             self.stage_index, self.step = self.stage_index + 1, 0
         self.events.write(RunFinished("done"))
 
-    def _find_clips(self, split: str) -> list[Path]:
+    def _find_clips(self, split: str, num_clips: int) -> list[Path]:
+        """A dataset's clips, or `num_clips` of stage world."""
         data = self.config.data
         if data.dataset:
             return prepared_clips(Path(data.dataset), split)
-        if split == "val":
-            data = replace(data, num_clips=data.num_val_clips, first_clip=0) if data.num_val_clips else None
-        if data is None:
+        if not num_clips:
             return []
-        return self._phase("render", data.num_clips, lambda on: stage_world_clips(data, self.config.model, split, on))
+        first = data.first_clip if split == "train" else 0
+
+        def render(part: range, on_done: Callable[[int], None]) -> list[Path]:
+            mine = replace(data, first_clip=first + part.start, num_clips=len(part))
+            return stage_world_clips(mine, self.config.model, split, on_done)
+
+        return self._phase("render", num_clips, render)
 
     def _phase(self, name: str, total: int, work: Callable) -> list[Path]:
+        """`work(part, on_done)` makes files number `part` of `total`; here all of them, each process a part first."""
         self.events.write(PhaseStarted(name, total))
-        started = time.monotonic()
+        started, part, stopped = time.monotonic(), self.processes.part(total), None
 
         def on_done(done: int) -> None:
-            if done % 50 == 0 or done == total:
-                log.info("%s %d/%d, %.0f s", name, done, total, time.monotonic() - started)
+            if done % 50 == 0 or done == len(part):
+                log.info("%s %d/%d, %.0f s", name, done, len(part), time.monotonic() - started)
+            self._give_sign()
             if self.folder.stop_requested():
                 raise Cancelled(f"stopped while preparing ({name}); what was made is kept")
 
-        return work(on_done)
+        if self.processes.count == 1:
+            return work(part, on_done)
+        try:
+            _ = part and work(part, on_done)
+        except Cancelled as notice:
+            stopped = notice
+        if self.processes.any(stopped is not None):
+            raise stopped or Cancelled(f"stopped while preparing ({name}); what was made is kept")
+        return work(range(total), lambda done: None)
 
     def _run_stage(self, settings: StageConfig) -> None:
         stage = get_stage(settings.stage)
         if self.step == 0:
-            self._restart_parts(stage)
+            restart_parts(self.components, stage, self.config, self.stage_index, self._fine_tune)
+        self._place(stage)
         next_batch = self._batches(stage, settings)
         validation = self._validation(stage)
-        parameters = stage_parameters(self.components, stage)
-        optimizer, average = StageOptimizer(parameters, settings), WeightAverage(parameters, self.config.ema_decay)
+        parameters, optimizer = self._prepare(stage, settings)
+        average = WeightAverage(parameters, self.config.ema_decay, on_cpu=settings.optimizer.offload)
         self._best_loss = math.inf
         if self.step:
             self._load_training_state(parameters, optimizer)
         elif validation:
             self._validate(stage, validation)
+        if not self.step:
+            self._sample(stage, settings, average)
         count = sum(p.numel() for p in parameters.values())
         log.info("stage %s: %d steps, %.2f M parameters trained", stage.name, settings.num_steps, count / 1e6)
         self.events.write(PhaseStarted(stage.name, settings.num_steps))
         while self.step < settings.num_steps:
-            self._train_step(stage, settings, next_batch, optimizer, average)
+            self._step_or_rescue(stage, settings, next_batch, parameters, optimizer, average)
             finished = self.step == settings.num_steps
-            stop = self.folder.stop_requested()
+            stop = self.processes.any(self.folder.stop_requested())
             if finished and stage.objective == "autoencode":
                 average.swap()
-                set_scaling_factor(self.components.vae, self._clips)
+                self._networks(set_scaling_factor, self.components.vae, self._clips)
                 average.swap()
-            if finished or stop or self.step % self.config.save_every == 0:
+            self._sample(stage, settings, average)
+            asked = self.processes.any(self.folder.requested("save"))
+            if finished or stop or asked or self.step % self.config.save_every == 0:
+                self._require_usable_weights(stage, settings, next_batch)
                 self._save(stage, parameters, optimizer, average, validation)
             if stop and not (finished and self.stage_index == len(self.config.stages) - 1):
                 self.events.write(RunFinished("stopped"))
                 raise Cancelled(f"stopped in stage {stage.name} at step {self.step}; --resume goes on from here")
         average.swap()  # the next stage builds on the averaged weights, which are what was saved
+        self._networks = None
+        self.processes.release()
+        if self.processes.is_sharded:
+            self.components, _ = load_components(self.folder.last / "pretrained_model")
 
-    def _restart_parts(self, stage: Stage) -> None:
-        if "colour" in stage.restarts:
-            start_with_colour(self.components.vae)
-        if "control_branches" in stage.restarts:
-            architecture = ARCHITECTURES[self.config.architecture]
-            torch.manual_seed(self.config.seed + self.stage_index)
-            branch, layers, rank = self.config.model.branch, architecture.num_control_layers, architecture.lora_rank
-            add_control_branches(self.components, branch, layers, rank)
-            self._to_device()
+    def _place(self, stage: Stage) -> None:
+        decodes = self._perceptual is not None and "perceptual" in stage.losses
+        waiting = waiting_parts(stage, decodes) if self.config.offload_frozen else ()
+        place(self.components, self.device, waiting)
+        checkpoint_networks(self.components, self.config.gradient_checkpointing)
 
-    def _batches(self, stage: Stage, settings: StageConfig) -> Callable[[torch.Generator], object]:
-        """A function from a generator to one batch, after caching latents where the stage needs them."""
+    def _prepare(self, stage: Stage, settings: StageConfig) -> tuple[dict, StageOptimizer]:
+        """What is trained, by name, and its optimizer; from here on the stage's networks are called through `_networks`."""
+        if self.processes.is_sharded:
+            require_shardable(self.config, settings)
+            self._whole_model = WholeModel(self.components)
+        parameters = stage_parameters(self.components, stage)
+        optimizer = StageOptimizer(parameters, settings, self.processes.scaler)
+        networks = StageNetworks(self.components, stage)
+        self._networks, parameters = self.processes.prepare(networks, parameters, optimizer)
+        return parameters, optimizer
+
+    def _batches(self, stage: Stage, settings: StageConfig) -> Callable[[Share, torch.Generator], object]:
+        """A function from a generator to a share of one batch, after caching latents where the stage needs them."""
         style = self.config.model.pose_style
         if stage.objective == "autoencode":
-            crop = min(CROP_PX, self.config.model.height)
-            return lambda generator: random_crops(self._clips, style, settings.batch_size, crop, generator)
-        clips = self._latent_clips(self._clips)
-        return lambda generator: clips.batch(settings.batch_size, generator)
+            size = min(CROP_PX, self.config.model.height)
+            return lambda share, generator: random_crops(self._clips, style, share, size, generator)
+        return self._latent_clips(self._clips).batch
 
     def _latent_clips(self, clips: list[Path]) -> LatentClips:
         vae, style = self.components.vae, self.config.model.pose_style
-        return LatentClips(clips, self._phase("cache", len(clips), lambda on: cache_latents(clips, vae, style, on)))
+
+        def encode(part: range, on_done: Callable[[int], None]) -> list[Path]:
+            with visiting(vae, self.device):
+                return cache_latents(clips[part.start : part.stop], vae, style, on_done)
+
+        made = LatentClips(clips, self._phase("cache", len(clips), encode))
+        read_captions(self.components, made.captions)
+        return made
 
     def _validation(self, stage: Stage) -> LatentClips | None:
         if stage.objective == "autoencode" or not self._held_out:
@@ -191,121 +234,166 @@ class Trainer:
 
     def _validate(self, stage: Stage, clips: LatentClips) -> float:
         """Of the weights as they are now."""
-        loss = held_out_loss(self.components, clips, stage, self.config)
+        with torch.no_grad():
+            loss = self._networks(held_out_loss, self.components, clips, stage, self.config)
         self.events.write(ValidationDone(stage.name, self.step, loss, clips.count))
         log.info("stage %s step %d held-out loss %.4f of %d clips", stage.name, self.step, loss, clips.count)
         return loss
 
+    def _loss(self, stage: Stage, next_batch, step: int, share: Share) -> tuple[LossTerms, torch.Tensor]:
+        """Of a share of the step after `step`: terms and weighted sum.
+
+        Every draw of a step comes from its number, so a resumed run repeats an uninterrupted one without saved states.
+        """
+        generator = step_generator(self.config.seed, self.stage_index, step)
+        batch = next_batch(share, generator)
+        if stage.objective == "autoencode":
+            terms = self._networks(autoencoding_loss, self.components.vae, batch, generator, share)
+        else:
+            inputs = (self.components, batch, stage, self.config, generator, self._perceptual)
+            terms = self._networks(denoising_loss, *inputs)
+        return terms, terms.total(self.config.perceptual_weight, self.config.epipolar.weight)
+
     def _train_step(self, stage, settings, next_batch, optimizer, average) -> None:
         started = time.monotonic()
-        # Every draw of a step comes from its number, so a resumed run repeats an uninterrupted one without saved states.
-        generator = step_generator(self.config.seed, self.stage_index, self.step)
-        batch = next_batch(generator)
-        if stage.objective == "autoencode":
-            terms = autoencoding_loss(self.components.vae, batch, generator)
-        else:
-            terms = denoising_loss(self.components, batch, stage, self.config, generator, self._perceptual)
-        total = terms.total(self.config.perceptual_weight, self.config.epipolar.weight)
-        value = float(total.detach())
-        if not math.isfinite(value):
-            raise InputError(f"loss is {value} in stage {stage.name}: resume with a smaller learning rate")
+        sums, pulls = StepSums(), self._term_gradients(stage, settings)
+        shares = self.processes.shares(settings)
+        for share in shares:
+            with self.processes.adding_up(self._networks, more_to_come=share is not shares[-1]):
+                terms, total = self._loss(stage, next_batch, self.step, share)
+                sums.add(terms, total)
+                if pulls is not None:
+                    pulls.add(terms.weighted(self.config.perceptual_weight, self.config.epipolar.weight))
+                self.processes.backward(total)
+        sums.collect(self.processes.add_up)
         self.step += 1
-        norms = self._term_norms(stage, settings, terms)
-        total.backward()
-        norm, rate = optimizer.step(self.step)
-        average.update(self.step)
-        seconds = time.monotonic() - started
-        latent = float(terms.latent.detach())
-        self.events.write(
-            StepDone(stage.name, self.step, value, latent, norm, rate, seconds, **_term_facts(terms), **norms)
+        if not math.isfinite(sums.total):
+            optimizer.forget_gradients()
+            return self._skip_step(stage, "loss")
+        facts = (
+            sums.terms()
+            | sums.means()
+            | (pulls.norm_facts(list(sums.terms()), self.processes.add_up_tensors) if pulls else {})
         )
-        if self._is_logged(settings):
+        self._weights_whole = False
+        norm, rate = optimizer.step(self.step)
+        if math.isfinite(norm):
+            average.update(self.step)
+        self._weights_whole = True
+        if not math.isfinite(norm) and not optimizer.is_scaled:
+            return self._skip_step(stage, "gradient")
+        self._skipped_in_a_row = 0
+        self._give_sign()
+        seconds = time.monotonic() - started
+        self.events.write(
+            StepDone(stage.name, self.step, sums.total, facts.pop("latent"), norm, rate, seconds, **facts)
+        )
+        if self._is_logged(settings, self.step):
             left = (settings.num_steps - self.step) * seconds / 60
             text = "stage %s step %d/%d loss %.4f, %.2f s/step, %.0f min left in stage"
-            log.info(text, stage.name, self.step, settings.num_steps, value, seconds, left)
+            log.info(text, stage.name, self.step, settings.num_steps, sums.total, seconds, left)
 
-    def _is_logged(self, settings: StageConfig) -> bool:
-        return self.step % self.config.log_every == 0 or self.step == settings.num_steps
+    def _step_or_rescue(self, stage, settings, next_batch, parameters, optimizer, average) -> None:
+        """One step. If memory runs out in it, what was done before is saved. Raises InputError then."""
+        completed, trouble = self.step, None
+        try:
+            self._train_step(stage, settings, next_batch, optimizer, average)
+        except MEMORY_ERRORS as error:
+            trouble = what_to_do(error) if is_out_of_memory(error) else None
+            if trouble is None:
+                raise
+        if trouble is not None:  # here, where the error no longer holds what filled the memory
+            self.step = completed
+            optimizer.forget_gradients()
+            free_memory()
+            # With several processes the others are still in that step: a save would wait for them for ever.
+            if self._weights_whole and completed and self.processes.count == 1:
+                self._save(stage, parameters, optimizer, average, None)
+            raise InputError(f"stage {stage.name}, step {completed + 1}: {trouble}")
 
-    def _term_norms(self, stage: Stage, settings: StageConfig, terms: LossTerms) -> dict[str, float]:
-        """Each term's own pull on the Background Motion Learner: what weighs them against each other."""
-        extra = {"perceptual": self.config.perceptual_weight, "epipolar": self.config.epipolar.weight}
-        extra = {name: weight for name, weight in extra.items() if getattr(terms, name) is not None}
-        if not extra or "background_motion_learner" not in stage.trains or not self._is_logged(settings):
-            return {}
-        weighted = {f"{name}_grad_norm": weight * getattr(terms, name) for name, weight in extra.items()}
-        learner = background_motion_parameters(self.components.transformer)
-        return gradient_norms({"latent_grad_norm": terms.latent} | weighted, learner)
+    def _skip_step(self, stage: Stage, part: str) -> None:
+        """Nothing was changed by this step. Raises InputError if that happens too often in a row."""
+        self._skipped_in_a_row += 1
+        self.events.write(StepSkipped(stage.name, self.step, part, self._skipped_in_a_row))
+        log.warning("stage %s step %d is left out: its %s is not a finite number", stage.name, self.step, part)
+        if self._skipped_in_a_row > self.config.max_skipped_steps:
+            raise InputError(diverged(self.folder, stage.name, self.step))
+
+    @torch.no_grad()
+    def _require_usable_weights(self, stage: Stage, settings: StageConfig, next_batch) -> None:
+        """Weights from which no step can be made are never saved: the checkpoint before stays the last."""
+        share = self.processes.shares(settings)[0]
+        for ahead in range(self.config.max_skipped_steps + 1):
+            loss = float(self._loss(stage, next_batch, self.step + ahead, share)[1])
+            if not self.processes.any(not math.isfinite(loss)):
+                return
+        raise InputError(diverged(self.folder, stage.name, self.step))
+
+    def _sample(self, stage: Stage, settings: StageConfig, average: WeightAverage) -> None:
+        """Where samples are due. Not where weights are spread over processes: there no process has a whole model."""
+        if not self.processes.any(self._sampler.is_due(self.step, settings.num_steps)) or self.processes.is_sharded:
+            return
+        self._sampled = self._sampled or self._find_clips("val", self.config.num_samples)
+        if self.processes.is_main:
+            place(self.components, self.device)
+            self._sampler.make(self.components, average, stage, self.stage_index, self.step)
+            self._place(stage)
+        self.processes.wait()
+
+    def _give_sign(self) -> None:
+        if self.processes.is_main:
+            give_sign(self.folder.process)
+
+    def _is_logged(self, settings: StageConfig, step: int) -> bool:
+        return step % self.config.log_every == 0 or step == settings.num_steps
+
+    def _term_gradients(self, stage: Stage, settings: StageConfig) -> TermGradients | None:
+        """Each term's own pull on the Background Motion Learner, what weighs them against each other, now and then.
+
+        Not where weights are spread over processes: there no weight is a leaf of the graph.
+        """
+        if not self._is_logged(settings, self.step + 1) or self.processes.is_sharded:
+            return None
+        if "background_motion_learner" not in stage.trains or not stage.losses:
+            return None
+        return TermGradients(background_motion_parameters(self.components.transformer))
 
     def _save(self, stage: Stage, parameters, optimizer: StageOptimizer, average: WeightAverage, validation) -> None:
         final = self.folder.checkpoint(self.stage_index, stage.name, self.step)
-        draft = self.folder.checkpoints / ".draft"
-        shutil.rmtree(draft, ignore_errors=True)
-        state = draft / "training_state"
-        state.mkdir(parents=True)
-        live = {name: p.detach().clone() for name, p in parameters.items()}
+        draft = self.folder.checkpoints / DRAFT
+        state = TrainingState.of(parameters, optimizer, wanted=self.processes.is_main)
+        if self.processes.is_main:
+            shutil.rmtree(draft, ignore_errors=True)
+            (draft / "training_state").mkdir(parents=True)
         average.swap()
-        save_checkpoint(draft / "pretrained_model", self.components, self.config.model, stage.name, self.step)
+        with self._whole_components() as components:
+            if components is not None:
+                to_save = (components, self.config.model, stage.name, self.step)
+                save_checkpoint(draft / "pretrained_model", *to_save, fine_tune=self._fine_tune)
         loss = self._validate(stage, validation) if validation else None
         average.swap()
-        write_whole(state / "weights.safetensors", live, {})
-        write_whole(state / "optimizer.safetensors", optimizer.state_tensors(), {})
         best = loss is not None and loss < self._best_loss
         self._best_loss = loss if best else self._best_loss
-        position = {"stage_index": self.stage_index, "stage": stage.name, "step": self.step}
-        position |= {"held_out_loss": loss, "best_loss": self._best_loss if math.isfinite(self._best_loss) else None}
-        (state / "position.json").write_text(json.dumps(position))
-        self.folder.publish(draft, final)
-        if best:
-            self.folder.mark_best(final)
-        self.folder.prune(self.config.keep_last)
-        self.events.write(CheckpointSaved(stage.name, self.step, str(final)))
-        log.info("saved %s", final)
+        if self.processes.is_main:
+            lowest = self._best_loss if math.isfinite(self._best_loss) else None
+            state.write(draft / "training_state", Position(self.stage_index, stage.name, self.step, loss, lowest))
+            self.folder.publish(draft, final)
+            if best:
+                self.folder.mark_best(final)
+            self.folder.prune(self.config.keep_last)
+            self.folder.clear_request("save")
+            self.events.write(CheckpointSaved(stage.name, self.step, str(final)))
+            log.info("saved %s", final)
+        self.processes.wait()
+
+    def _whole_components(self) -> AbstractContextManager[Components | None]:
+        """What the writing process saves; None in the others."""
+        if self.processes.is_sharded:
+            return self._whole_model.gathered(self.components, wanted=self.processes.is_main)
+        return nullcontext(self.components if self.processes.is_main else None)
 
     def _load_training_state(self, parameters, optimizer: StageOptimizer) -> None:
         state = self.folder.last / "training_state"
-        best = json.loads((state / "position.json").read_text()).get("best_loss")
+        best = Position.read(state).best_loss
         self._best_loss = math.inf if best is None else best
-        live, _ = read_tensors(state / "weights.safetensors")
-        with torch.no_grad():
-            for name, parameter in parameters.items():
-                parameter.copy_(live[name])
-        optimizer.load_state_tensors(read_tensors(state / "optimizer.safetensors")[0])
-
-    def _to_device(self) -> None:
-        for module in vars(self.components).values():
-            if isinstance(module, torch.nn.Module):
-                module.to(self.device)
-
-
-def _term_facts(terms: LossTerms) -> dict[str, float]:
-    facts = {name: getattr(terms, name) for name in ("perceptual", "epipolar", "suppressed_share", "degenerate_share")}
-    return {name: float(torch.as_tensor(value).detach()) for name, value in facts.items() if value is not None}
-
-
-def step_generator(seed: int, stage_index: int, step: int) -> torch.Generator:
-    """The random numbers of one step, well apart from those of every other step, stage and seed."""
-    digest = hashlib.sha256(f"{seed}/{stage_index}/{step}".encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
-
-
-def finetuned(model: ModelConfig, data: DataConfig) -> ModelConfig:
-    """What a model that goes on training is called, and what it says of itself."""
-    name = model.name if model.name.endswith("-finetuned") else f"{model.name}-finetuned"
-    return replace(model, name=name, trained_on=f"{model.trained_on}; then trained on {data.describe()}")
-
-
-def pick_device(name: str) -> torch.device:
-    """`auto`: CUDA where there is one. Raises InputError if CUDA is asked for and missing."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise InputError("device cuda: this machine has no CUDA GPU that torch can use; choose cpu or auto")
-    return torch.device(name)
-
-
-@torch.no_grad()
-def set_scaling_factor(vae, clips: list[Path], num_clips: int = 16) -> None:
-    """Set the VAE's `scaling_factor` so that scaled video latents have unit standard deviation."""
-    latents = [encode_frames(vae, TrainingClip.load(path).video[None]).flatten() for path in clips[:num_clips]]
-    vae.register_to_config(scaling_factor=round(1.0 / float(torch.cat(latents).std()), 4))
+        restore(state, parameters, optimizer)

@@ -1,5 +1,7 @@
 """What a stage minimises: one function per objective, from a batch to loss terms."""
 
+from pathlib import Path
+
 import torch
 import torch.nn.functional as F
 
@@ -8,6 +10,7 @@ from animateanywhere.conditioning import (
     Conditions,
     RawLatents,
     assemble,
+    encode_frames,
     encode_prompts,
     grid_of,
     pixels_to_model,
@@ -18,7 +21,9 @@ from animateanywhere.epipolar_rows import background_tokens
 from animateanywhere.losses import LossTerms, human_weight, latent_loss, one_step_clean, velocity_target
 from animateanywhere.perceptual import PerceptualNetwork, perceptual_loss
 from trainer.config import TrainConfig
-from trainer.dataset import TrainingBatch, read_window
+from trainer.dataset import TrainingBatch, TrainingClip, read_window
+from trainer.shares import Share
+from trainer.stage_networks import visiting
 from trainer.stages import Stage
 
 COLOUR = torch.tensor([[1 / 3, 1 / 3, 1 / 3], [1.0, -1.0, 0.0], [-0.5, -0.5, 1.0]])
@@ -42,21 +47,22 @@ def start_with_colour(vae) -> None:
     weight.copy_(torch.einsum("oithw,ic->octhw", weight, mixing))
 
 
-def autoencoding_loss(vae, crops: torch.Tensor, generator: torch.Generator) -> LossTerms:
+def autoencoding_loss(vae, crops: torch.Tensor, generator: torch.Generator, share: Share) -> LossTerms:
     """Squared and absolute error in whitened colours, absolute error of differences to neighbours, small latents.
 
-    `crops`: uint8 `[B, 8, H, W, 3]`. The latents are the distribution's mode, as everywhere else in this program.
+    `crops`: uint8 `[B, 8, H, W, 3]`, the share's; the result is its part of the batch's loss. The latents are the
+    distribution's mode, as everywhere else in this program.
     """
     pixels = pixels_to_model(crops).to(vae.device)
     latents = vae.encode(pixels).latent_dist.mode()
-    noise = torch.randn(latents.shape, generator=generator).to(latents)
+    noise = share.normal(latents.shape[1:], generator).to(latents)
     decoded = vae.decode(latents + LATENT_NOISE * noise).sample
     mixing = (COLOUR * LOSS_GAIN[:, None]).to(pixels)
     got, truth = (torch.einsum("oc,bcthw->bothw", mixing, clip) for clip in (decoded, pixels))
     loss = F.mse_loss(got, truth) + 0.5 * F.l1_loss(got, truth) + LATENT_WEIGHT * latents.square().mean()
     for dim in (-1, -2, -3):
         loss = loss + 0.25 * F.l1_loss(got.diff(dim=dim), truth.diff(dim=dim))
-    return LossTerms(latent=loss)
+    return LossTerms(latent=loss).times(share.fraction)
 
 
 def denoising_loss(
@@ -67,12 +73,13 @@ def denoising_loss(
     generator: torch.Generator,
     perceptual: PerceptualNetwork | None = None,
 ) -> LossTerms:
-    """Equation 7 on one batch, with condition dropout and image-noise augmentation."""
+    """Equation 7 on a share of a batch, with condition dropout and image-noise augmentation: its part of the batch's loss."""
+    share = batch.share
     device, scaling = components.transformer.device, components.vae.config.scaling_factor
     conditions = _conditions(components, batch, stage, config, generator)
     clean = (batch.video * scaling).to(device)
-    timestep = torch.randint(0, 1000, (clean.shape[0],), generator=generator)
-    noise = torch.randn(clean.shape, generator=generator).to(device)
+    timestep = share.integers(1000, generator)
+    noise = share.normal(clean.shape[1:], generator).to(device)
     noisy, velocity = velocity_target(clean, noise, components.scheduler.alphas_cumprod, timestep)
     denoiser = Denoiser(components.transformer, components.pose_controlnet, components.reference_net)
     inputs = (noisy, timestep.to(device), conditions, denoiser.control_features(conditions))
@@ -83,22 +90,29 @@ def denoising_loss(
         predicted, by_layer = denoiser.velocity_and_attention_loss(*inputs, constraint)
         term = EpipolarTerm.mean(by_layer)
         seen = {"epipolar": term.loss, "suppressed_share": term.suppressed_share}
-        seen["degenerate_share"] = constraint.degenerate_share
+        seen |= {"degenerate_share": constraint.degenerate_share, "constrained_clips": constraint.num_known}
     if perceptual is not None and "perceptual" in stage.losses:
         guess = one_step_clean(noisy, predicted, components.scheduler.alphas_cumprod, timestep)
         seen["perceptual"] = _perceptual_term(components.vae, perceptual, batch, guess, timestep, config, generator)
-    weight = None
-    if config.human_weight != 1:
-        weight = human_weight(batch.human_mask, clean.shape, config.human_weight).to(device)
-    return LossTerms(latent=latent_loss(predicted, velocity, weight), **seen)
+    latent = latent_loss(predicted, velocity, *_weights(batch, clean, config))
+    return LossTerms(latent=latent, **seen).times(share.fraction)
+
+
+def _weights(batch: TrainingBatch, clean: torch.Tensor, config: TrainConfig) -> tuple:
+    """Of every place of the share's latents in their loss, and the mean over the whole batch."""
+    if config.human_weight == 1:
+        return None, None
+    masks = [labels.human_mask()[None] for labels in batch.drawn]
+    by_clip = [human_weight(mask, (1, *clean.shape[1:]), config.human_weight).to(clean.device) for mask in masks]
+    return torch.cat(batch.share.of(by_clip)), torch.cat(by_clip).mean()
 
 
 def _perceptual_term(vae, network, batch, guess, timestep, config, generator) -> torch.Tensor | None:
     """Equation 6 on 8 decoded frames of every clip at a low timestep; clips at higher ones count as 0. None: none is."""
     compression = batch.human_mask.shape[1] // guess.shape[1]
     frames = WINDOW_FRAMES // compression
-    starts = torch.randint(guess.shape[1] // frames, (len(guess),), generator=generator) * frames
-    places = torch.rand(len(guess), generator=generator).tolist()
+    starts = batch.share.integers(guess.shape[1] // frames, generator) * frames
+    places = batch.share.uniform(generator).tolist()
     terms = []
     for k in (timestep < config.perceptual_below).nonzero().flatten().tolist():
         video, hands = read_window(batch.clips[k], int(starts[k]) * compression, WINDOW_FRAMES)
@@ -138,19 +152,13 @@ def _epipolar_constraint(components, batch, config, generator) -> EpipolarConstr
     vae, transformer = components.vae, components.transformer
     num_frames, height, width = batch.human_mask.shape[1:]
     grid = grid_of(vae, transformer, num_frames, width, height)
-    backgrounds = [background_tokens(mask, grid, config.epipolar.person_margin) for mask in batch.human_mask]
+    backgrounds: list[torch.Tensor | None] = [None] * batch.share.total
+    backgrounds[batch.share.start : batch.share.stop] = [
+        background_tokens(mask, grid, config.epipolar.person_margin) for mask in batch.human_mask
+    ]
+    cameras = [labels.camera for labels in batch.drawn]
     num_layers, device = transformer.config.num_layers, transformer.device
-    return draw_constraint(batch.cameras, backgrounds, grid, num_layers, config.epipolar, generator, device)
-
-
-def gradient_norms(terms: dict[str, torch.Tensor], parameters: list[torch.nn.Parameter]) -> dict[str, float]:
-    """2-norm of each term's own gradient on `parameters`. The graph is kept for the step that follows."""
-    norms = {}
-    for name, term in terms.items():
-        gradients = torch.autograd.grad(term, parameters, retain_graph=True, allow_unused=True)
-        squares = [gradient.float().square().sum() for gradient in gradients if gradient is not None]
-        norms[name] = float(torch.stack(squares).sum().sqrt()) if squares else 0.0
-    return norms
+    return draw_constraint(cameras, backgrounds, grid, num_layers, config.epipolar, generator, device)
 
 
 def _conditions(components, batch, stage, config, generator) -> Conditions:
@@ -158,7 +166,7 @@ def _conditions(components, batch, stage, config, generator) -> Conditions:
     draw = float(torch.rand((), generator=generator))
     dropped = dropped_conditions(draw, config.drop_all, config.drop_each) & set(stage.drops)
     from_video = float(torch.rand((), generator=generator)) < stage.first_frame_share
-    background = batch.first_frame if from_video else _background(components.vae, batch, generator)
+    background = batch.first_frame if from_video else _background(components, batch, generator)
     prompts = ["" if "prompt" in dropped else caption for caption in batch.captions]
     conditions = _assembled(components, batch, background, prompts, config)
     human = "human" in dropped or not stage.uses_reference
@@ -168,7 +176,7 @@ def _conditions(components, batch, stage, config, generator) -> Conditions:
 
 def clean_conditions(components: Components, batch: TrainingBatch, stage: Stage, config: TrainConfig) -> Conditions:
     """What inference would give: nothing dropped that the stage uses, the background without noise."""
-    background = _background(components.vae, batch, None)
+    background = _background(components, batch, None)
     conditions = _assembled(components, batch, background, batch.captions, config)
     return conditions.dropped(human=not stage.uses_reference, pose=not stage.uses_pose)
 
@@ -176,9 +184,10 @@ def clean_conditions(components: Components, batch: TrainingBatch, stage: Stage,
 def _assembled(components, batch, background, prompts, config) -> Conditions:
     transformer = components.transformer
     device = transformer.device
-    prompt_embeds = encode_prompts(
-        components.tokenizer, components.text_encoder, prompts, transformer.config.max_text_seq_length
-    )
+    with visiting(components.text_encoder, device):
+        prompt_embeds = encode_prompts(
+            components.tokenizer, components.text_encoder, prompts, transformer.config.max_text_seq_length
+        )
     raw = RawLatents(batch.pose.to(device), batch.reference.to(device), background.to(device))
     return assemble(
         raw,
@@ -199,11 +208,20 @@ def dropped_conditions(draw: float, drop_all: float, drop_each: float) -> set[st
 
 
 @torch.no_grad()
-def _background(vae, batch: TrainingBatch, generator: torch.Generator | None) -> torch.Tensor:
+def _background(components: Components, batch: TrainingBatch, generator: torch.Generator | None) -> torch.Tensor:
     """Background latents; with a generator, the base model's image-noise augmentation: sigma = exp(N(-3, 0.5)) on pixels
     in [-1, 1]."""
     pixels = pixels_to_model(batch.background_pixels[:, None])  # [B, 3, 1, H, W]
     if generator is not None:
-        sigma = torch.exp(torch.randn((len(pixels), 1, 1, 1, 1), generator=generator) * 0.5 - 3.0)
-        pixels = pixels + sigma * torch.randn(pixels.shape, generator=generator)
-    return vae.encode(pixels.to(vae.device, vae.dtype)).latent_dist.mode().transpose(1, 2)
+        sigma = torch.exp(batch.share.normal((1, 1, 1, 1), generator) * 0.5 - 3.0)
+        pixels = pixels + sigma * batch.share.normal(pixels.shape[1:], generator)
+    vae = components.vae
+    with visiting(vae, components.transformer.device):
+        return vae.encode(pixels.to(vae.device, vae.dtype)).latent_dist.mode().transpose(1, 2)
+
+
+@torch.no_grad()
+def set_scaling_factor(vae, clips: list[Path], num_clips: int = 16) -> None:
+    """Set the VAE's `scaling_factor` so that scaled video latents have unit standard deviation."""
+    latents = [encode_frames(vae, TrainingClip.load(path).video[None]).flatten() for path in clips[:num_clips]]
+    vae.register_to_config(scaling_factor=round(1.0 / float(torch.cat(latents).std()), 4))

@@ -14,10 +14,43 @@ MINI_MODEL = ModelConfig(
     limits="sharp pictures, faces, fingers, writing, more than one person; photographs come out small, soft and simplified",
 )
 
+BASE_5B = "zai-org/CogVideoX1.5-5B-I2V"
+MODEL_5B = ModelConfig(
+    name="cogvideox1.5-5b",
+    width=1360,
+    height=768,
+    num_frames=48,
+    max_num_frames=80,
+    fps=8.0,
+    num_inference_steps=50,
+    limits="more than one person, long clips, places that its picture does not show",
+)
+"""The paper's size (IV-A), both orientations, and the length of its tests: 48 frames at a stride of 4, which is about 8 per second.
+A dataset for it is made by `prepare --width 1360 --height 768 --num-frames 48`."""
+
 _VAE = OptimizerConfig(name="muon", learning_rate=3e-3, matrix_learning_rate=0.015, warmup_steps=20, decay_share=0.5)
 _SCRATCH = OptimizerConfig(name="muon", learning_rate=1e-3, matrix_learning_rate=0.01, warmup_steps=30, decay_share=0.5)
 _TUNE = OptimizerConfig(name="muon", learning_rate=1e-3, matrix_learning_rate=0.007, warmup_steps=20, decay_share=0.5)
 _FINETUNE = OptimizerConfig(name="adamw", learning_rate=3e-4, warmup_steps=10, decay_share=0.5)
+_PAPER = OptimizerConfig(name="adamw", learning_rate=1e-5, warmup_steps=0)
+_PAPER_LORA = OptimizerConfig(name="adamw", learning_rate=1e-4, warmup_steps=100)
+_FINETUNE_5B = OptimizerConfig(name="adamw", learning_rate=1e-4, warmup_steps=50, decay_share=0.5)
+
+
+def _paper_stages(optimizer: OptimizerConfig) -> tuple[StageConfig, ...]:
+    """20,000 steps of 8 clips (paper IV-A); how the three stages share them is not said there."""
+    steps = {"pose": 8000, "reference": 6000, "joint": 6000}
+    return tuple(StageConfig(name, n, batch_size=8, optimizer=optimizer) for name, n in steps.items())
+
+
+def _finetune_5b(stage: str) -> TrainConfig:
+    return TrainConfig(
+        architecture="cogvideox1.5-5b",
+        model=MODEL_5B,
+        stages=(StageConfig(stage, num_steps=1000, batch_size=1, optimizer=_FINETUNE_5B),),
+        save_every=100,
+    )
+
 
 PRESETS = {
     "mini": TrainConfig(
@@ -37,7 +70,33 @@ PRESETS = {
         data=DataConfig(num_clips=32, num_val_clips=8),
         stages=(StageConfig("bml-only", num_steps=200, batch_size=2, optimizer=_FINETUNE),),
         save_every=50,
+        sample_every=50,
     ),
+    "mini-finetune-lora": TrainConfig(
+        start_from="mini",
+        model=MINI_MODEL,
+        data=DataConfig(num_clips=32, num_val_clips=8),
+        stages=(StageConfig("lora", num_steps=200, batch_size=2, optimizer=_FINETUNE),),
+        save_every=50,
+    ),
+    "cogvideox1.5-5b": TrainConfig(
+        architecture="cogvideox1.5-5b",
+        start_from=BASE_5B,
+        model=MODEL_5B,
+        stages=_paper_stages(_PAPER),
+        perceptual_network="timm/vgg16.tv_in1k",
+        save_every=500,
+    ),
+    "cogvideox1.5-5b-lora": TrainConfig(
+        architecture="cogvideox1.5-5b",
+        start_from=BASE_5B,
+        model=replace(MODEL_5B, name="cogvideox1.5-5b-lora", branch="lora"),
+        stages=_paper_stages(_PAPER_LORA),
+        perceptual_network="timm/vgg16.tv_in1k",
+        save_every=500,
+    ),
+    "finetune-bml": _finetune_5b("bml-only"),
+    "finetune-lora": _finetune_5b("lora"),
     "smoke": TrainConfig(
         architecture="tiny",
         model=replace(MINI_MODEL, name="smoke", width=64, height=32, num_frames=8),
@@ -47,11 +106,17 @@ PRESETS = {
             for stage in ("vae", "base", "pose", "reference", "joint")
         ),
         save_every=2,
+        sample_every=2,
+        num_samples=1,
+        sample_steps=2,
         log_every=1,
     ),
 }
 """`mini`: the shipped model, from scratch. `mini-finetune-bml`: its Background Motion Learner alone goes on.
-`smoke`: seconds, to see that a machine can train at all."""
+`mini-finetune-lora`: an adapter on it, everything else as it is. `cogvideox1.5-5b`: the paper's three stages with its numbers, full
+copies of the base's blocks; `cogvideox1.5-5b-lora`: the same stages with borrowed blocks, whose LoRA starts from zero and gets ten
+times the paper's learning rate. `finetune-bml`, `finetune-lora`: the two ways to fine-tune such a model, which is named with
+--start-from. `smoke`: seconds, to see that a machine can train at all."""
 
 
 def get_preset(name: str) -> TrainConfig:

@@ -22,8 +22,8 @@ class Stage:
     drops: tuple[str, ...] = ()
     """Conditions that training drops now and then; never the one whose branch is the only thing trained."""
     restarts: tuple[str, ...] = ()
-    """What is prepared when this stage begins: `control_branches` start anew from the base's first blocks, `colour` whitens the
-    colours that an untrained VAE sees."""
+    """What is prepared when this stage begins: `control_branches` start anew from the base's first blocks, `fine_tune` is added
+    as an adapter that changes nothing yet, `colour` whitens the colours that an untrained VAE sees."""
 
 
 STAGES = {
@@ -88,11 +88,21 @@ STAGES = {
             losses=("perceptual", "epipolar"),
             drops=("human", "background", "pose", "prompt"),
         ),
+        Stage(
+            "lora",
+            "denoise",
+            trains=("fine_tune",),
+            uses_pose=True,
+            uses_reference=True,
+            losses=("perceptual", "epipolar"),
+            drops=("human", "background", "pose", "prompt"),
+            restarts=("fine_tune",),
+        ),
     )
 }
 """`vae` and `base` are stage 0 (mini only); `pose`, `reference`, `joint` are the paper's stages 1, 2, 3. `together` (mini only)
 goes on with the base too, which a base that was trained for an hour still needs; `bml-only` fine-tunes a finished model on a
-handful of clips."""
+handful of clips; `lora` does so through an adapter that leaves every weight of the model as it is, and is saved without them."""
 
 
 def get_stage(name: str) -> Stage:

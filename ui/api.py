@@ -46,6 +46,7 @@ class _Endpoints:
         person: int = GenerateConfig.person,
         detector: str = GenerateConfig.detector,
         metadata: bool = GenerateConfig.metadata,
+        retarget: float = GenerateConfig.retarget,
     ) -> tuple[gr.FileData, dict[str, Any]]:
         """Make a video of a person, a background and a pose. Files left out are those of the bundled example.
 

@@ -24,20 +24,20 @@ from ui.epipolar_work import (
     scene_video,
     write_sheet,
 )
+from ui.events import LATEST, QUIET, RAW, never_empty
 from ui.fragments import facts, message, progress_bar
 from ui.generate_tab import KIND as CLIP
 from ui.jobs import JobView, Work
 from ui.outcomes import attempt
 from ui.scene_panel import FIRST_SIZE, ScenePanel, create_scene_panel, read_request
-from ui.services import Services, new_visitor
+from ui.services import Services
 from ui.updates import button
 
 ATTENTION, CAMERA = "attention", "camera"
 _FRAME_BOX_PX, _PANEL_BOX_PX = 640, 340
 _NO_DOWNLOAD = gr.update(value=None, visible=False)
 _PRESS_DOWNLOAD = "() => setTimeout(() => document.querySelector('#epipolar-png')?.click(), 300)"
-_EVENT = {"api_visibility": "private", "show_progress": "hidden", "concurrency_limit": None, "preprocess": False}
-_LAST = {"trigger_mode": "always_last"}
+_EVENT = {**QUIET, **RAW}
 SCENE_EVENT = {**_EVENT, "concurrency_id": "epipolar-scenes", "concurrency_limit": 1}
 
 
@@ -46,7 +46,7 @@ class EpipolarTab:
     """The fourth page's widgets, and its handlers."""
 
     services: Services
-    visitor: gr.BrowserState
+    visitor: gr.Textbox
     shelf: AttentionShelf
     pictures: RecentPictures
     scene: gr.State  # Scene | None
@@ -78,27 +78,28 @@ class EpipolarTab:
     def job_outputs(self) -> list:
         """What a running job changes."""
         buttons = [self.runner.run_button, self.runner.stop_button, self.panel.estimate_button]
-        return [*buttons, self.runner.progress, self.runner.note, self.estimated, self.visitor]
+        return [*buttons, self.runner.progress, self.runner.note, self.estimated]
 
     def open_page(
-        self, offered: Path | None, visitor: str | None, scene: Scene | None, estimated, source: str, *values
+        self, offered: Path | None, visitor: str, scene: Scene | None, estimated, source: str, *values
     ) -> dict:
         """The page was opened: show a clip that was made meanwhile, unless a video was chosen."""
         newest = self._newest_clip(visitor)
         if newest is not None and newest.path != offered and source != "video":
             shown = self.show_scene(visitor, estimated, "clip", *values)
-            return {self.panel.source: "clip", self.offered: newest.path} | shown
+            return {self.offered: newest.path} | shown
         return gr.skip() if scene is not None else self.show_scene(visitor, estimated, source, *values)
 
     def choose_scene(self, *values) -> dict:
         """Another choice of clip or cameras: what the last job said is no longer of interest."""
         return self.show_scene(*values) | {self.runner.note: ""}
 
-    def show_scene(self, visitor: str | None, estimated: EstimatedCameras | None, *values) -> dict:
+    def show_scene(self, visitor: str, estimated: EstimatedCameras | None, *values) -> dict:
         """Another clip, or other cameras: read them and look."""
         count = len(self.panel.values)
         source, camera = values[0], values[4]
-        shown = self.panel.visibility(source, camera)
+        # The choice itself, too: the page may show an older one's by now, if it was opened just before.
+        shown = self.panel.visibility(source, camera) | {self.panel.source: source}
         clip = self._newest_clip(visitor) if source == "clip" else None
         outcome = attempt(
             lambda: make_scene(read_request(*values[:count]), self.services, clip, estimated), self._log_file
@@ -242,7 +243,8 @@ class EpipolarTab:
             return {self.viewer.note: message("error", outcome.message), self.viewer.download: _NO_DOWNLOAD}
         return {self.viewer.download: gr.update(value=path, visible=True)}
 
-    def run(self, visitor: str | None, scene: Scene | None, layers: list[int], steps: list[int]) -> Iterator[dict]:
+    @never_empty
+    def run(self, visitor: str, scene: Scene | None, layers: list[int], steps: list[int]) -> Iterator[dict]:
         """Make the clip again in a job that holds its attention, and follow it."""
 
         def work() -> Work:
@@ -253,7 +255,8 @@ class EpipolarTab:
 
         yield from self._submit(visitor, ATTENTION, work)
 
-    def estimate(self, visitor: str | None, *values) -> Iterator[dict]:
+    @never_empty
+    def estimate(self, visitor: str, *values) -> Iterator[dict]:
         """Find the cameras of the chosen clip in a job and follow it."""
 
         def work() -> Work:
@@ -264,22 +267,23 @@ class EpipolarTab:
 
         yield from self._submit(visitor, CAMERA, work)
 
-    def _submit(self, visitor: str | None, kind: str, make_work: Callable[[], Work]) -> Iterator[dict]:
-        owner, runner = visitor or new_visitor(), self.services.runner
-        job_id = runner.unfinished(owner, kind)
+    def _submit(self, visitor: str, kind: str, make_work: Callable[[], Work]) -> Iterator[dict]:
+        runner = self.services.runner
+        job_id = runner.unfinished(visitor, kind)
         if job_id is None:
             outcome = attempt(make_work, self._log_file)
             if outcome.state != "done":
-                yield {self.runner.note: message("error", outcome.message), self.visitor: owner}
+                yield {self.runner.note: message("error", outcome.message)}
                 return
-            job_id = runner.submit(outcome.result, owner, kind)
-        for update in self.follow(job_id):
-            yield update | {self.visitor: owner}
+            job_id = runner.submit(outcome.result, visitor, kind)
+        yield {self.runner.note: ""}
+        yield from self.follow(job_id)
 
-    def attach(self, visitor: str | None) -> Iterator[dict]:
+    @never_empty
+    def attach(self, visitor: str) -> Iterator[dict]:
         """The page was reloaded: follow this visitor's job, if there is one, and then have its clip shown anew."""
         for kind in (CAMERA, ATTENTION):
-            job_id = self.services.runner.unfinished(visitor or "", kind)
+            job_id = self.services.runner.unfinished(visitor, kind)
             if job_id is not None:
                 yield from self.follow(job_id)
                 yield {self.offered: None}
@@ -291,7 +295,7 @@ class EpipolarTab:
                 yield self._end(view)
             else:
                 bar = progress_bar(view, whole_run=view.kind == ATTENTION)
-                yield {self.runner.progress: bar, self.runner.note: ""} | self._buttons(busy=True)
+                yield {self.runner.progress: bar} | self._buttons(busy=True)
 
     def _end(self, view: JobView) -> dict:
         idle = {self.runner.progress: ""} | self._buttons(busy=False)
@@ -309,15 +313,15 @@ class EpipolarTab:
         shown = {widget: gr.update(value=widget.value, interactive=not busy) for widget in starters}
         return shown | {self.runner.stop_button: button(self.runner.stop_button, busy, visible=busy)}
 
-    def stop(self, visitor: str | None) -> None:
+    def stop(self, visitor: str) -> None:
         """Ask this visitor's jobs of this page to end."""
         for kind in (CAMERA, ATTENTION):
-            job_id = self.services.runner.unfinished(visitor or "", kind)
+            job_id = self.services.runner.unfinished(visitor, kind)
             if job_id is not None:
                 self.services.runner.stop(job_id)
 
-    def _newest_clip(self, visitor: str | None) -> Clip | None:
-        clips = self.services.runner.results(visitor or "", CLIP)
+    def _newest_clip(self, visitor: str) -> Clip | None:
+        clips = self.services.runner.results(visitor, CLIP)
         return next((clip for clip in clips if clip.path.is_file()), None)
 
     @property
@@ -325,7 +329,7 @@ class EpipolarTab:
         return self.services.settings.log_file
 
 
-def create_epipolar_tab(services: Services, visitor: gr.BrowserState) -> EpipolarTab:
+def create_epipolar_tab(services: Services, visitor: gr.Textbox) -> EpipolarTab:
     """Lay out and wire the fourth page."""
     scene, estimated, offered = gr.State(None), gr.State(None), gr.State(None)
     panel = create_scene_panel({name: preset.help for name, preset in PRESETS.items()}, FILE_FORMATS)
@@ -340,9 +344,9 @@ def _wire(tab: EpipolarTab) -> None:
     panel, runner, viewer = tab.panel, tab.runner, tab.viewer
     look = [tab.scene, *viewer.values]
     shown = [*tab.scene_outputs, runner.note]
-    gr.on(_choices_of(panel), tab.choose_scene, tab.scene_inputs, shown, **SCENE_EVENT, **_LAST)
-    viewer.picture_i.select(tab.select, look, viewer.shown, **_EVENT, **_LAST)
-    gr.on([widget.input for widget in viewer.values], tab.look, look, viewer.shown, **_EVENT, **_LAST)
+    gr.on(_choices_of(panel), tab.choose_scene, tab.scene_inputs, shown, **SCENE_EVENT, **LATEST)
+    viewer.picture_i.select(tab.select, look, viewer.shown, **_EVENT, **LATEST)
+    gr.on([widget.input for widget in viewer.values], tab.look, look, viewer.shown, **_EVENT, **LATEST)
     jobs = [
         runner.run_button.click(
             tab.run, [tab.visitor, tab.scene, runner.layers, runner.steps], tab.job_outputs, **_EVENT
@@ -354,7 +358,7 @@ def _wire(tab: EpipolarTab) -> None:
     saved = viewer.save_button.click(tab.save, look, [viewer.note, viewer.download], **_EVENT)
     saved.then(None, js=_PRESS_DOWNLOAD, **_EVENT)
     plan = [tab.scene, runner.layers, runner.steps]
-    gr.on([runner.layers.input, runner.steps.input], tab.show_plan, plan, runner.plan, **_EVENT, **_LAST)
+    gr.on([runner.layers.input, runner.steps.input], tab.show_plan, plan, runner.plan, **_EVENT, **LATEST)
     runner.stop_button.click(tab.stop, tab.visitor, **_EVENT)
 
 

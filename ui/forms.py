@@ -19,6 +19,7 @@ LABELS = {
     "person": "Person in the pose video",
     "detector": "Pose detector",
     "metadata": "Write settings into the file",
+    "retarget": "Take over the person's proportions",
 }
 _KINDS = {str: "text", int: "whole number", float: "number", bool: "switch"}
 

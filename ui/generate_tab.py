@@ -1,6 +1,6 @@
 """Third page: settings, the run with its progress and Stop, and the clip."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,17 +10,18 @@ from animateanywhere import examples
 from animateanywhere.config import GenerateConfig
 from animateanywhere.errors import InputError
 from ui.clip_work import Clip, ClipTask, make_clip, plan_clip
+from ui.events import CHOICE, LATEST, QUIET, RAW, never_empty
 from ui.forms import WidgetSpec, config_from_values, widget_specs
 from ui.fragments import facts, message, notes_list, plan_line, progress_bar, seconds
 from ui.jobs import JobView
 from ui.outcomes import attempt
 from ui.pose_work import PoseTask
-from ui.services import Services, new_visitor
+from ui.services import Services
 from ui.updates import button
 from ui.uploads import uploaded_path
 
 KIND = "clip"
-_EVENT = {"api_visibility": "private", "show_progress": "hidden", "concurrency_limit": None}
+_PLAN_EVENT = {**QUIET, **RAW, **LATEST, "concurrency_id": "plans", "concurrency_limit": 1}
 SHOW_CLIP = "() => setTimeout(() => document.querySelector('#clip')?.scrollIntoView({block: 'nearest'}), 400)"
 """On a narrow screen the clip lies below the settings."""
 _ALWAYS_SHOWN = ("prompt", "num_frames", "seed")
@@ -33,8 +34,9 @@ class GenerateTab:
     """The third page's widgets, and its handlers."""
 
     services: Services
-    visitor: gr.BrowserState
+    visitor: gr.Textbox
     pose: gr.State
+    running: gr.State  # str | None: id of the run that was last asked for
     settings: dict[str, gr.Component]
     plan: gr.HTML
     pose_plan: gr.HTML
@@ -52,8 +54,7 @@ class GenerateTab:
     def shown(self) -> list:
         """Everything a run changes."""
         buttons = [self.generate_button, self.stop_button, self.example_button]
-        told = [self.progress, self.note, self.clip, self.about, self.download, self.gallery]
-        return [*buttons, *told, self.visitor]
+        return [*buttons, self.progress, self.note, self.clip, self.about, self.download, self.gallery]
 
     def show_plan(self, human: dict | None, background: dict | None, task: PoseTask | None, *values) -> dict:
         """Length, rate and size of the clip, or why there will be none, on this page and on the Pose page."""
@@ -69,48 +70,54 @@ class GenerateTab:
         text = outcome.result if outcome.state == "done" else message("warning", outcome.message)
         return {self.plan: text, self.pose_plan: text if outcome.state == "done" else ""}
 
-    def generate(
-        self, visitor: str | None, human: dict | None, background: dict | None, task: PoseTask | None, *values
-    ) -> Iterator[dict]:
-        """Make a clip of the page's inputs in a job and follow it."""
-        yield from self._run(visitor, lambda: self._task(human, background, task, values))
+    def submit(self, visitor: str, human: dict | None, background: dict | None, task: PoseTask | None, *values) -> dict:
+        """Ask for a clip of the page's inputs."""
+        return self._submit(visitor, lambda: self._task(human, background, task, values))
 
-    def generate_example(self, visitor: str | None) -> Iterator[dict]:
-        """Make a clip of the bundled example with the model's own settings, whatever the page holds."""
+    def submit_example(self, visitor: str) -> dict:
+        """Ask for a clip of the bundled example with the model's own settings, whatever the page holds."""
         task = ClipTask(examples.HUMAN, examples.BACKGROUND, PoseTask(examples.POSE), GenerateConfig())
-        yield from self._run(visitor, lambda: task)
+        return self._submit(visitor, lambda: task)
 
-    def _run(self, visitor: str | None, make_task) -> Iterator[dict]:
-        owner = visitor or new_visitor()
+    def _submit(self, visitor: str, make_task: Callable[[], ClipTask]) -> dict:
+        """One run at a time: as long as one is unfinished, it is the one that is shown."""
         services = self.services
-        job_id = services.runner.unfinished(owner, KIND)
+        job_id = services.runner.unfinished(visitor, KIND)
         if job_id is None:
             outcome = attempt(make_task, self._log_file)
             if outcome.state != "done":
-                yield {self.note: message("error", outcome.message), self.visitor: owner}
-                return
+                return {self.note: message("error", outcome.message)}
             job_id = services.runner.submit(
-                lambda report, cancel: make_clip(outcome.result, services, report, cancel), owner, KIND
+                lambda report, cancel: make_clip(outcome.result, services, report, cancel), visitor, KIND
             )
-        for update in self.follow(job_id, owner):
-            yield update | {self.visitor: owner}
+        return {self.running: job_id, self.note: ""}
 
-    def follow(self, job_id: str, owner: str) -> Iterator[dict]:
-        """Show a job's progress until it ends, then its clip."""
-        for view in self.services.runner.watch(job_id):
+    @never_empty
+    def follow(self, visitor: str, running: str | None) -> Iterator[dict]:
+        """A run was asked for: show its progress until it ends, then its clip.
+
+        The page was opened, if none was: show this visitor's clips, and follow a run of before.
+        """
+        if running is None:
+            running = self.services.runner.unfinished(visitor, KIND)
+            if clips := self.show_clips(visitor):
+                yield clips
+        if running is None:
+            return
+        for view in self.services.runner.watch(running):
             if view.finished:
-                yield self._end(view, owner)
+                yield self._end(view, visitor)
             else:
-                yield {self.progress: progress_bar(view, whole_run=True), self.note: ""} | self._buttons(busy=True)
+                yield {self.progress: progress_bar(view, whole_run=True)} | self._buttons(busy=True)
 
     def _end(self, view: JobView, owner: str) -> dict:
         idle = {self.progress: ""} | self._buttons(busy=False)
         if view.state != "done":
             return idle | {self.note: message("info" if view.state == "stopped" else "error", view.message)}
-        return idle | {self.note: ""} | self.show_clips(owner)
+        return idle | self.show_clips(owner)
 
     def show_clips(self, owner: str) -> dict:
-        """The newest clip of this visitor large, all of them in the gallery."""
+        """The newest clip of this visitor large, all of them in the gallery; nothing without a clip."""
         clips = [clip for clip in self.services.runner.results(owner, KIND) if clip.path.is_file()]
         if not clips:
             return {}
@@ -131,20 +138,20 @@ class GenerateTab:
             self.stop_button: button(self.stop_button, busy),
         }
 
-    def stop(self, visitor: str | None) -> dict:
+    def stop(self, visitor: str) -> dict:
         """Ask this visitor's run to end."""
-        job_id = self.services.runner.unfinished(visitor or "", KIND)
+        job_id = self.services.runner.unfinished(visitor, KIND)
         if job_id is not None:
             self.services.runner.stop(job_id)
         return {self.stop_button: button(self.stop_button, False)}
 
     def show_ready(self) -> dict:
-        """Once the model is known, Generate can be pressed and empty numbers show what they mean."""
+        """Once the model is known, Generate can be pressed, and its own numbers are shown and can be changed."""
         model = self.services.shelf.view().model
         if model is None:
-            return {}
+            return gr.skip()
         return {self.generate_button: button(self.generate_button, True)} | {
-            self.settings[spec.name]: gr.update(value=getattr(model, spec.name))
+            self.settings[spec.name]: gr.update(value=getattr(model, spec.name), interactive=True)
             for spec in widget_specs().values()
             if spec.optional
         }
@@ -166,13 +173,18 @@ class GenerateTab:
 
 def create_generate_tab(
     services: Services,
-    visitor: gr.BrowserState,
+    visitor: gr.Textbox,
     pose: gr.State,
+    ready: gr.State,
     pictures: list[gr.Image],
     pose_plan: gr.HTML,
     example_button: gr.Button,
 ) -> GenerateTab:
-    """Lay out and wire the third page. `pictures`: the uploads of person and background."""
+    """Lay out and wire the third page.
+
+    `pose`: the PoseTask to use. `ready`: whether loading the model has ended. `pictures`: the uploads of person and
+    background.
+    """
     with gr.Row():
         with gr.Column(min_width=300, scale=2):
             settings = _lay_out_settings()
@@ -185,8 +197,8 @@ def create_generate_tab(
         with gr.Column(min_width=300, scale=3):
             result = _lay_out_result()
     buttons = {"generate_button": generate, "stop_button": stop, "example_button": example_button}
-    tab = GenerateTab(services, visitor, pose, settings, plan, pose_plan, **buttons, **result)
-    _wire(tab, pictures)
+    tab = GenerateTab(services, visitor, pose, gr.State(None), settings, plan, pose_plan, **buttons, **result)
+    _wire(tab, pictures, ready)
     return tab
 
 
@@ -210,7 +222,8 @@ def _widget(spec: WidgetSpec) -> gr.Component:
         return gr.Checkbox(spec.default, **options)
     if spec.kind == "choice":
         return gr.Dropdown(list(spec.choices), value=spec.default, **options)
-    return gr.Number(spec.default, **options)
+    # Until the model says what empty means, nobody can type what its own number would then replace.
+    return gr.Number(spec.default, interactive=not spec.optional, **options)
 
 
 def _lay_out_result() -> dict[str, gr.Component]:
@@ -235,15 +248,15 @@ def _lay_out_result() -> dict[str, gr.Component]:
     return told | {"download": download, "gallery": gallery}
 
 
-def _wire(tab: GenerateTab, pictures: list[gr.Image]) -> None:
+def _wire(tab: GenerateTab, pictures: list[gr.Image], ready: gr.State) -> None:
     values = list(tab.settings.values())
     inputs = [*pictures, tab.pose, *values]
-    raw = {**_EVENT, "preprocess": False}
     changes = [tab.pose.change, *(widget.change for widget in values), *(picture.change for picture in pictures)]
-    gr.on(changes, tab.show_plan, inputs, [tab.plan, tab.pose_plan], trigger_mode="always_last", **raw)
-    tab.generate_button.click(tab.generate, [tab.visitor, *inputs], tab.shown, **raw)
-    tab.generate_button.click(None, js=SHOW_CLIP, **_EVENT)
-    tab.stop_button.click(tab.stop, tab.visitor, tab.stop_button, **_EVENT)
+    gr.on([*changes, ready.change], tab.show_plan, inputs, [tab.plan, tab.pose_plan], **_PLAN_EVENT)
+    ready.change(tab.show_ready, None, [tab.generate_button, *values], **QUIET)
+    tab.generate_button.click(tab.submit, [tab.visitor, *inputs], [tab.running, tab.note], **CHOICE, **RAW)
+    tab.generate_button.click(None, js=SHOW_CLIP, **QUIET)
+    tab.stop_button.click(tab.stop, tab.visitor, tab.stop_button, **QUIET)
 
 
 def _facts(clip: Clip) -> list[tuple[str, str]]:

@@ -17,6 +17,8 @@ from ui.outcomes import Outcome, attempt
 
 State = Literal["waiting", "running", "done", "failed", "stopped"]
 _KEPT_JOBS = 200
+_PAUSE_S = 0.1
+"""Between two views of one job: a page that is told of every step of a small model falls behind."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,8 @@ class JobView:
     jobs_before: int
     message: str
     result: object | None
+    about: object | None = None
+    """What the work is for, as whoever submitted it put it."""
 
     @property
     def finished(self) -> bool:
@@ -57,6 +61,7 @@ class _Job:
     owner: str
     kind: str
     work: Work
+    about: object | None = None
     cancel: CancelToken = field(default_factory=CancelToken)
     state: State = "waiting"
     step: Step | None = None
@@ -77,9 +82,9 @@ class JobRunner:
         self._queue: queue.Queue[_Job | None] = queue.Queue()
         self._thread: threading.Thread | None = None
 
-    def submit(self, work: Work, owner: str, kind: str) -> str:
-        """Queue `work` and return its job id."""
-        job = _Job(uuid.uuid4().hex, owner, kind, work)
+    def submit(self, work: Work, owner: str, kind: str, about: object | None = None) -> str:
+        """Queue `work` and return its job id. `about`: what it is for, handed on in its views."""
+        job = _Job(uuid.uuid4().hex, owner, kind, work, about)
         with self._changed:
             self._jobs[job.job_id] = job
             self._forget_old_jobs()
@@ -96,7 +101,10 @@ class JobRunner:
             return None if job is None else self._view(job)
 
     def watch(self, job_id: str, every_s: float = 0.5) -> Iterator[JobView]:
-        """Yield a view at every change, and at least every `every_s` seconds, until one is `finished`."""
+        """Yield a view when the job has changed, and at least every `every_s` seconds, until one is `finished`.
+
+        Steps that follow each other faster than a person can read are left out; how the job ended never is.
+        """
         while True:
             with self._changed:
                 job = self._jobs.get(job_id)
@@ -107,8 +115,11 @@ class JobRunner:
             if seen.finished:
                 return
             with self._changed:
-                if (job.state, job.step) == (seen.state, seen.step):
-                    self._changed.wait(every_s)
+                self._wait_for_news(job, seen, every_s)
+
+    def _wait_for_news(self, job: _Job, seen: JobView, at_most_s: float) -> None:
+        self._changed.wait_for(lambda: self._view(job).finished, _PAUSE_S)
+        self._changed.wait_for(lambda: (job.state, job.step) != (seen.state, seen.step), max(0.0, at_most_s - _PAUSE_S))
 
     def stop(self, job_id: str) -> None:
         """Ask a job to end: at once if it waits, at its next step if it runs. Nothing happens to a finished one."""
@@ -148,7 +159,7 @@ class JobRunner:
         others = [other for other in self._jobs.values() if other.state in ("waiting", "running")]
         before = others.index(job) if job.state == "waiting" else 0
         elapsed = now - job.started if job.started else 0.0
-        return JobView(job.job_id, job.kind, job.state, job.step, elapsed, before, job.message, job.result)
+        return JobView(job.job_id, job.kind, job.state, job.step, elapsed, before, job.message, job.result, job.about)
 
     def _work_through(self) -> None:
         while (job := self._queue.get()) is not None:

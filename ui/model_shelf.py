@@ -80,15 +80,16 @@ class ModelShelf:
 
 
 def needs_network(name: str) -> bool:
-    """Whether a model of this name may have to be fetched: a Hub id, or a folder whose base lies on the Hub."""
+    """Whether a model of this name may have to be fetched: a Hub id, or a folder whose base or finished model is on the Hub."""
     if name == "mini":
         return False
     for folder in (Path(name), Path(name) / "pretrained_model"):
         try:
-            return (
-                json.loads((folder / "animateanywhere.json").read_text(encoding="utf-8"))["model"]["base_model"]
-                is not None
-            )
+            settings = json.loads((folder / "animateanywhere.json").read_text(encoding="utf-8"))
+            fine_tune = settings.get("fine_tune")
+            if fine_tune is not None:
+                return needs_network(fine_tune["finished_model"])
+            return settings["model"]["base_model"] is not None
         except (OSError, ValueError, KeyError, TypeError):
             continue  # no settings to read: loading the model says what is wrong with it
     return True

@@ -4,46 +4,43 @@ from collections.abc import Iterator
 
 import gradio as gr
 
-from animateanywhere import examples
 from ui.api import add_api
 from ui.epipolar_tab import SCENE_EVENT, EpipolarTab, create_epipolar_tab
+from ui.events import CHOICE, LATEST, QUIET, ask_browser, create_visitor, never_empty
 from ui.fragments import model_card
-from ui.generate_tab import KIND as CLIP
 from ui.generate_tab import SHOW_CLIP, GenerateTab, create_generate_tab
-from ui.people_tab import PICTURE_EVENT, PeopleTab, create_people_tab
-from ui.pose_tab import KIND as POSE
-from ui.pose_tab import PoseTab, create_pose_tab
-from ui.pose_work import PoseTask
-from ui.services import Services, new_visitor
+from ui.people_tab import PeopleTab, create_people_tab
+from ui.pose_tab import FACTS_EVENT, PoseTab, create_pose_tab, first_task
+from ui.services import Services
 
 _TITLE = (
     "<div class='aa-head'><h1>AnimateAnywhere</h1>"
     "<p>A person, a place and a movement become a video whose background moves along.</p></div>"
 )
-_QUIET = {"api_visibility": "private", "show_progress": "hidden", "concurrency_limit": None}
 
 
 def build_pages(services: Services) -> gr.Blocks:
     """All pages, wired. Nothing is loaded yet: the caller starts `services.shelf` once the server answers."""
     with gr.Blocks(title="AnimateAnywhere", analytics_enabled=False, delete_cache=(3600, 86400)) as app:
         add_api(services)  # first: its endpoints have the names that outsiders use
-        # No secret: Gradio wants a key, and a new one at each start could not read what the browser kept from the last.
-        visitor = gr.BrowserState(None, storage_key="animateanywhere-visitor", secret="animateanywhere")
-        pose = gr.State(PoseTask(examples.POSE) if examples.POSE.is_file() else None)
+        visitor, pose, ready = create_visitor(), gr.State(first_task()), gr.State(False)
         gr.HTML(_TITLE)
         card = gr.HTML(model_card(services.shelf.view()), elem_id="model")
         with gr.Tabs(elem_id="pages", overflow_behavior="wrap") as tabs:
             with gr.Tab("People & Background", id="people"):
-                people = create_people_tab(services, pose)
+                people = create_people_tab(services, pose, ready)
             with gr.Tab("Pose", id="pose"):
-                poses = create_pose_tab(services, visitor, pose)
+                poses = create_pose_tab(services, visitor, pose, ready)
             with gr.Tab("Generate", id="generate"):
-                clips = create_generate_tab(services, visitor, pose, people.pictures, poses.plan, people.example_button)
+                beside = [people.pictures, poses.plan, people.example_button]
+                clips = create_generate_tab(services, visitor, pose, ready, *beside)
             with gr.Tab("Attention & Epipolar", id="epipolar") as epipolar_page:
                 epipolar = create_epipolar_tab(services, visitor)
         _wire_pages(tabs, people, poses, clips)
         _wire_epipolar(app, epipolar_page, epipolar)
-        _wire_start(app, services, visitor, card, people, poses, clips)
+        _wire_model(app, services, card, ready)
+        _wire_jobs(app, poses, clips)
+    ask_browser(app, visitor)
     return app
 
 
@@ -53,54 +50,45 @@ def _wire_pages(tabs: gr.Tabs, people: PeopleTab, poses: PoseTab, clips: Generat
     def open_page(name: str):
         return lambda: gr.Tabs(selected=name)
 
-    people.next_button.click(open_page("pose"), None, tabs, **_QUIET)
-    poses.next_button.click(open_page("generate"), None, tabs, **_QUIET)
-    people.example_button.click(open_page("generate"), None, tabs, **_QUIET).then(
-        clips.generate_example, clips.visitor, clips.shown, **_QUIET
+    people.next_button.click(open_page("pose"), None, tabs, **QUIET)
+    poses.next_button.click(open_page("generate"), None, tabs, **QUIET)
+    people.example_button.click(open_page("generate"), None, tabs, **QUIET).then(
+        clips.submit_example, clips.visitor, [clips.running, clips.note], **CHOICE
     )
-    people.example_button.click(None, js=SHOW_CLIP, **_QUIET)
-    poses.person.change(lambda person: person or 0, poses.person, clips.settings["person"], **_QUIET)
-    poses.pose.change(people.show_both, [*people.pictures, poses.pose], people.shown, **PICTURE_EVENT)
+    people.example_button.click(None, js=SHOW_CLIP, **QUIET)
+    person = clips.settings["person"]
+    poses.person.input(lambda chosen: chosen, poses.person, person, **QUIET, **LATEST)
+    gr.on([poses.asked.change, poses.running.change], lambda: 0, None, person, **QUIET)  # the largest, at first
 
 
 def _wire_epipolar(app: gr.Blocks, page: gr.Tab, epipolar: EpipolarTab) -> None:
     """The page shows what was made meanwhile, and finds a job of its own again."""
     opened = ([epipolar.offered, *epipolar.page_inputs], epipolar.scene_outputs)
-    page.select(epipolar.open_page, *opened, **SCENE_EVENT)
-    # Also after loading: a tab opened before the page stood may be missed, or come before the browser says who it is.
-    found = app.load(epipolar.attach, epipolar.visitor, [*epipolar.job_outputs, epipolar.offered], **_QUIET)
+    page.select(epipolar.open_page, *opened, **SCENE_EVENT, **LATEST)
+    # Also after loading: a tab that is opened before the page stands may be missed.
+    found = app.load(epipolar.attach, epipolar.visitor, [*epipolar.job_outputs, epipolar.offered], **QUIET)
     found.then(epipolar.open_page, *opened, **SCENE_EVENT)
 
 
-def _wire_start(app, services: Services, visitor, card, people: PeopleTab, poses: PoseTab, clips: GenerateTab) -> None:
-    """What happens when the page opens: say how the model stands, and find this visitor's running jobs again."""
+def _wire_model(app: gr.Blocks, services: Services, card: gr.HTML, ready: gr.State) -> None:
+    """Say how the model stands, and when loading it has ended: what depends on that listens to `ready`."""
 
+    @never_empty
     def watch_model() -> Iterator[dict]:
         while services.shelf.view().state in ("idle", "loading"):
             yield {card: model_card(services.shelf.view())}
             services.shelf.wait(1.0)
-        yield {card: model_card(services.shelf.view())} | clips.show_ready()
+        yield {card: model_card(services.shelf.view()), ready: True}
 
-    def attach_clip(known: str | None) -> Iterator[dict]:
-        owner = known or new_visitor()
-        yield {visitor: owner} | clips.show_clips(owner)
-        job_id = services.runner.unfinished(owner, CLIP)
-        if job_id is not None:
-            yield from clips.follow(job_id, owner)
+    app.load(watch_model, None, [card, ready], **QUIET)
 
-    def attach_pose(known: str | None) -> Iterator[dict]:
-        job_id = services.runner.unfinished(known or "", POSE)
-        if job_id is not None:
-            yield from poses.follow(job_id)
 
-    values = list(clips.settings.values())
-    ready = app.load(watch_model, None, [card, clips.generate_button, *values], **_QUIET)
-    ready.then(
-        clips.show_plan, [*people.pictures, poses.pose, *values], [clips.plan, poses.plan], preprocess=False, **_QUIET
-    )
-    ready.then(people.show_both, [*people.pictures, poses.pose], people.shown, **PICTURE_EVENT)
-    ready.then(poses.tell_source, poses.pose, poses.shown, **_QUIET).then(
-        poses.show_source, poses.pose, poses.shown, **_QUIET
-    )
-    app.load(attach_clip, visitor, clips.shown, **_QUIET)
-    app.load(attach_pose, visitor, poses.shown, **_QUIET)
+def _wire_jobs(app: gr.Blocks, poses: PoseTab, clips: GenerateTab) -> None:
+    """Jobs are followed from the moment they are asked for, and again when the page is opened while they run."""
+    started = [app.load, clips.running.change]
+    gr.on(started, clips.follow, [clips.visitor, clips.running], clips.shown, **QUIET, **LATEST)
+    app.load(poses.on_open, [poses.visitor, poses.asked], poses.chosen, **CHOICE)
+    started = [app.load, poses.running.change]
+    search = gr.on(started, poses.follow, [poses.visitor, poses.running], poses.followed, **QUIET, **LATEST)
+    search.then(poses.show_answer, *poses.answering(poses.searched), **CHOICE)
+    search.then(poses.tell_source, poses.asked, [poses.facts, poses.extract_button], **FACTS_EVENT)

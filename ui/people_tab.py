@@ -7,6 +7,7 @@ from pathlib import Path
 import gradio as gr
 
 from animateanywhere import examples
+from ui.events import LATEST, RAW
 from ui.fragments import message
 from ui.outcomes import attempt
 from ui.picture_work import Prepared, prepare_background, prepare_person
@@ -41,20 +42,11 @@ class PeopleTab:
         """The two uploads: person, background."""
         return [self.person.upload, self.place.upload]
 
-    @property
-    def shown(self) -> list:
-        """What `show_both` fills."""
-        return [self.person.prepared, self.person.note, self.place.prepared, self.place.note]
-
     def show_person(self, upload: dict | None, task: PoseTask | None) -> dict:
         return self._show(self.person, prepare_person, uploaded_path(upload), task)
 
     def show_place(self, upload: dict | None, task: PoseTask | None) -> dict:
         return self._show(self.place, prepare_background, uploaded_path(upload), task)
-
-    def show_both(self, human: dict | None, background: dict | None, task: PoseTask | None) -> dict:
-        """Both anew: after the model was loaded, or when the pose's shape changed."""
-        return self.show_person(human, task) | self.show_place(background, task)
 
     def _show(self, card: _Card, prepare: Callable[..., Prepared], path: Path | None, task: PoseTask | None) -> dict:
         if path is None:
@@ -65,8 +57,11 @@ class PeopleTab:
         return {card.prepared: outcome.result.picture, card.note: message(outcome.result.kind, outcome.result.note)}
 
 
-def create_people_tab(services: Services, pose: gr.State) -> PeopleTab:
-    """Lay out and wire the first page. `pose` holds the PoseTask whose shape decides between landscape and portrait."""
+def create_people_tab(services: Services, pose: gr.State, ready: gr.State) -> PeopleTab:
+    """Lay out and wire the first page.
+
+    `pose` holds the PoseTask whose shape decides between landscape and portrait, `ready` whether the model's is known.
+    """
     with gr.Row(elem_classes="aa-strip", equal_height=True):
         gr.HTML(
             "<h2>New here?</h2><p class='aa-hint'>One click makes a video of the bundled person, place and pose.</p>",
@@ -81,18 +76,14 @@ def create_people_tab(services: Services, pose: gr.State) -> PeopleTab:
     next_button = gr.Button("Next: choose a pose", elem_id="to-pose")
     tab = PeopleTab(services, pose, person, place, example_button, next_button)
     for card, handler in ((person, tab.show_person), (place, tab.show_place)):
-        gr.on(
-            [card.upload.upload, card.upload.clear],
-            handler,
-            [card.upload, pose],
-            [card.prepared, card.note],
-            **PICTURE_EVENT,
-        )
+        reasons = [card.upload.upload, card.upload.clear, pose.change, ready.change]
+        gr.on(reasons, handler, [card.upload, pose], [card.prepared, card.note], **_PICTURE_EVENT)
     return tab
 
 
-PICTURE_EVENT = {
-    "preprocess": False,
+_PICTURE_EVENT = {
+    **RAW,
+    **LATEST,
     "api_visibility": "private",
     "show_progress": "minimal",
     "concurrency_id": "pictures",

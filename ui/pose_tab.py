@@ -8,11 +8,13 @@ import gradio as gr
 
 from animateanywhere import examples
 from animateanywhere.cancel import CancelToken
+from ui.events import CHOICE, LATEST, QUIET, RAW, never_empty
 from ui.forms import widget_specs
 from ui.fragments import facts, message, progress_bar, seconds
 from ui.jobs import JobView, Step
-from ui.outcomes import attempt
+from ui.outcomes import Outcome, attempt
 from ui.pose_work import (
+    PoseAnswer,
     PoseFound,
     PoseShown,
     PoseTask,
@@ -21,15 +23,15 @@ from ui.pose_work import (
     find_and_draw,
     make_playable,
 )
-from ui.services import Services, new_visitor
+from ui.services import Services
 from ui.updates import button
 from ui.uploads import uploaded_path
 
 KIND = "pose"
 _CAMERA = {"video": {"width": {"ideal": 960}, "height": {"ideal": 720}, "frameRate": {"ideal": 30, "max": 30}}}
 """Detectors see no more than this; larger recordings lose frames on slow machines."""
-_EVENT = {"api_visibility": "private", "show_progress": "hidden", "concurrency_limit": None}
-_PREVIEW_EVENT = {**_EVENT, "concurrency_id": "previews", "concurrency_limit": 1}
+FACTS_EVENT = {**QUIET, **LATEST, "concurrency_id": "pose-facts", "concurrency_limit": 1}
+_PREVIEW_EVENT = {**QUIET, **LATEST, "concurrency_id": "previews", "concurrency_limit": 1}
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,10 +39,13 @@ class PoseTab:
     """The second page's widgets that others read or press, and its handlers."""
 
     services: Services
-    visitor: gr.BrowserState
-    pose: gr.State  # PoseTask | None: what Generate uses
-    source: gr.State  # Path | None: what came in, to extract from (again)
-    found: gr.State  # PoseFound | None
+    visitor: gr.Textbox
+    pose: gr.State  # PoseTask | None: what Generate uses, what is asked for or the pose that was found in it
+    asked: gr.State  # PoseTask | None: what came in and how to read it
+    drawn: gr.State  # PoseAnswer | None: the last picture of a source or of a pose
+    searched: gr.State  # PoseAnswer | None: what the last search found
+    found: gr.State  # PoseFound | None: in what is asked for
+    running: gr.State  # str | None: id of the search that was last asked for
     upload: gr.File
     recording: gr.Video
     mirror: gr.Checkbox
@@ -63,35 +68,65 @@ class PoseTab:
         return [self.mirror, self.every_frame, self.detector]
 
     @property
+    def chosen(self) -> list:
+        """What another choice changes."""
+        shown = [self.progress, self.note, self.view, self.drawing, self.person, self.download]
+        return [self.pose, self.asked, self.found, *self.options, *shown]
+
+    @property
     def shown(self) -> list:
-        """Everything a new source or a found pose changes."""
-        widgets = [self.pose, self.source, self.found, self.mirror, self.extract_button, self.stop_button, self.facts]
-        return [*widgets, self.progress, self.note, self.view, self.drawing, self.person, self.download, self.visitor]
+        """What an answer changes."""
+        return [self.pose, self.found, self.note, self.view, self.drawing, self.person, self.download]
 
-    def on_upload(self, payload: dict | None, every_frame: bool, detector: str) -> dict:
+    def answering(self, answer: gr.State) -> tuple[list, list]:
+        """What `show_answer` takes and what it changes."""
+        return [self.asked, self.found, answer], self.shown
+
+    @property
+    def followed(self) -> list:
+        """What a search changes while it runs, and where its answer goes."""
+        return [self.extract_button, self.stop_button, self.progress, self.searched]
+
+    def on_upload(
+        self, visitor: str, asked: PoseTask | None, payload: dict | None, every_frame: bool, detector: str
+    ) -> dict:
         """A file came, or was taken away: then the example's pose is back."""
-        path = uploaded_path(payload) or (examples.POSE if examples.POSE.is_file() else None)
-        return self._take(path, False, every_frame, detector)
+        path = uploaded_path(payload) or _example()
+        return self._ask(visitor, asked, path and PoseTask(path, detector, False, every_frame))
 
-    def on_recording(self, payload: dict | None, every_frame: bool, detector: str) -> dict:
+    def on_recording(
+        self, visitor: str, asked: PoseTask | None, payload: dict | None, every_frame: bool, detector: str
+    ) -> dict:
         """A recording ended, or was thrown away. It is mirrored at first: the camera's picture was a mirror, too."""
         path = uploaded_path(payload)
-        return (
-            self.on_upload(None, every_frame, detector)
-            if path is None
-            else self._take(path, True, every_frame, detector)
-        )
+        if path is None:
+            return self.on_upload(visitor, asked, None, every_frame, detector)
+        return self._ask(visitor, asked, PoseTask(path, detector, True, every_frame))
 
-    def on_option(self, source: Path | None, mirror: bool, every_frame: bool, detector: str) -> dict:
+    def on_option(self, visitor: str, asked: PoseTask | None, mirror: bool, every_frame: bool, detector: str) -> dict:
         """Another way to read the same source: what was found in the old way is no longer right."""
-        return self._take(source, mirror, every_frame, detector)
+        return self._ask(visitor, asked, asked and PoseTask(asked.source, detector, mirror, every_frame))
 
-    def _take(self, path: Path | None, mirror: bool, every_frame: bool, detector: str) -> dict:
-        task = None if path is None else PoseTask(path, detector, mirror, every_frame)
+    def on_open(self, visitor: str, asked: PoseTask | None) -> dict:
+        """The page was opened: what a search of before looks for is asked for again, unless something else is by now."""
+        job_id = self.services.runner.unfinished(visitor, KIND)
+        if job_id is None or asked != first_task():  # the example's pose: nothing was chosen yet
+            return gr.skip()
+        task = self.services.runner.view(job_id).about
+        return {self.pose: task, self.asked: task} | self._show_options(task)
+
+    def _ask(self, visitor: str, asked: PoseTask | None, task: PoseTask | None) -> dict:
+        """What was found in something else goes, and a search of it ends."""
+        if task == asked:
+            return gr.skip()
+        self.stop(visitor)
         cleared = {self.view: None, self.drawing: None, self.found: None, self.progress: "", self.note: ""}
         hidden = {self.person: gr.update(visible=False, value=None), self.download: gr.update(visible=False)}
-        states = {self.pose: task, self.source: path, self.mirror: mirror}
-        return cleared | hidden | states | self.tell_source(task)
+        options = {} if task is None else self._show_options(task)
+        return cleared | hidden | {self.pose: task, self.asked: task} | options
+
+    def _show_options(self, task: PoseTask) -> dict:
+        return dict(zip(self.options, (task.mirror, task.every_frame, task.detector), strict=True))
 
     def tell_source(self, task: PoseTask | None) -> dict:
         """What is in the file and what a run uses of it, from its header alone."""
@@ -106,89 +141,79 @@ class PoseTab:
                 self.facts: message("error", outcome.message),
                 self.extract_button: button(self.extract_button, False),
             }
-        can_extract = task.source.suffix.lower() != ".json"
-        return {self.facts: facts(outcome.result), self.extract_button: button(self.extract_button, can_extract)}
+        return {self.facts: facts(outcome.result), self.extract_button: button(self.extract_button, not _is_json(task))}
 
-    def show_source(self, task: PoseTask | None) -> dict:
-        """A picture of the source that any browser plays; a json is drawn at once."""
-        if task is None:
-            return {self.view: None}
-        model = self.services.shelf.view().model
-        if task.source.suffix.lower() == ".json":
-            return self._find_now(task) if model else {}
-        outcome = attempt(
-            lambda: make_playable(task.source, self.services.new_temp_folder(), task.mirror), self._log_file
-        )
-        if outcome.state != "done":
-            return {self.note: message("error", outcome.message)}
-        visible = outcome.result is not None
-        return {self.view: gr.update(value=outcome.result, visible=visible, label="Your video, its first seconds")}
+    def look_into(self, task: PoseTask | None, drawn: PoseAnswer | None) -> dict:
+        """A picture of the source that any browser plays; a json, which needs no search, is read and drawn."""
+        model, services = self.services.shelf.view().model, self.services
+        if task is None or (model is None and _is_json(task)):
+            return gr.skip()
+        if drawn is not None and drawn.task == task and not drawn.refusal:
+            return gr.skip()
 
-    def _find_now(self, task: PoseTask) -> dict:
-        """A pose json needs no search: read and draw it without a job."""
+        def work() -> PoseShown | Path | None:
+            folder = services.new_temp_folder()
+            if _is_json(task):
+                return find_and_draw(task, model, folder, lambda step: None, CancelToken())
+            return make_playable(task.source, folder, task.mirror)
+
+        return {self.drawn: _answer(task, attempt(work, self._log_file))}
+
+    def show_answer(self, asked: PoseTask | None, found: PoseFound | None, answer: PoseAnswer | None) -> dict:
+        """Slow work ended: show what it found, if that is what is asked for by now."""
+        if answer is None or answer.task != asked:
+            return gr.skip()
+        if answer.refusal:
+            return {self.note: message("info" if answer.stopped else "error", answer.refusal)}
+        if isinstance(answer.result, PoseShown):
+            return self._show(answer.result, found)
+        if found is not None:  # its pose lies over the video already
+            return gr.skip()
+        video = gr.update(value=answer.result, visible=answer.result is not None, label="Your video, its first seconds")
+        return {self.view: video}
+
+    def submit(self, visitor: str, asked: PoseTask | None) -> dict:
+        """Ask for a search; one for something else ends."""
+        if asked is None:
+            return {self.note: message("error", "Upload or record a movement first.")}
         services = self.services
-
-        def work() -> PoseShown:
-            model = services.shelf.pipeline().model
-            return find_and_draw(task, model, services.new_temp_folder(), lambda step: None, CancelToken())
-
-        outcome = attempt(work, self._log_file)
-        if outcome.state != "done":
-            return {self.note: message("error", outcome.message)}
-        return self._show(outcome.result)
-
-    def extract(
-        self, visitor: str | None, source: Path | None, mirror: bool, every_frame: bool, detector: str
-    ) -> Iterator[dict]:
-        """Find the pose in a job and follow it."""
-        owner = visitor or new_visitor()
-        if source is None:
-            yield {self.note: message("error", "Upload or record a movement first.")}
-            return
-        running = self.services.runner.unfinished(owner, KIND)
-        job_id = running or self.submit(PoseTask(Path(source), detector, mirror, every_frame), owner)
-        for update in self.follow(job_id):
-            yield update | {self.visitor: owner}
-
-    def submit(self, task: PoseTask, owner: str) -> str:
-        """Queue the search; returns the job's id."""
-        services = self.services
+        job_id = services.runner.unfinished(visitor, KIND)
+        if job_id is not None and services.runner.view(job_id).about == asked:
+            return {self.running: job_id}
+        self.stop(visitor)
 
         def work(report, cancel) -> PoseShown:
             report(Step("model", 0, 1))
             model = services.shelf.pipeline().model
-            return find_and_draw(task, model, services.new_temp_folder(), report, cancel)
+            return find_and_draw(asked, model, services.new_temp_folder(), report, cancel)
 
-        return services.runner.submit(work, owner, KIND)
+        return {self.running: services.runner.submit(work, visitor, KIND, about=asked), self.note: ""}
 
-    def follow(self, job_id: str) -> Iterator[dict]:
-        """Show a job's progress until it ends, then what it found."""
+    @never_empty
+    def follow(self, visitor: str, running: str | None) -> Iterator[dict]:
+        """A search was asked for, or the page was opened and one of before still runs: show its progress."""
+        job_id = running or self.services.runner.unfinished(visitor, KIND)
+        if job_id is None:
+            return
         for view in self.services.runner.watch(job_id):
-            busy = {
-                self.extract_button: button(self.extract_button, False),
-                self.stop_button: button(self.stop_button, True),
-            }
-            yield {self.progress: progress_bar(view, whole_run=False), self.note: ""} | busy
+            bar = {self.progress: progress_bar(view, whole_run=False)}
             if view.finished:
-                yield self._end(view)
+                idle = {self.stop_button: button(self.stop_button, False, visible=False)}
+                yield bar | idle | {self.searched: _answer_of_job(view)}
+            else:
+                busy = {self.extract_button: button(self.extract_button, False)}
+                yield bar | busy | {self.stop_button: button(self.stop_button, True)}
 
-    def _end(self, view: JobView) -> dict:
-        idle = {
-            self.extract_button: button(self.extract_button, True),
-            self.stop_button: button(self.stop_button, False, visible=False),
-            self.progress: "",
-        }
-        if view.state == "done":
-            return idle | self._show(view.result)
-        return idle | {self.note: message("info" if view.state == "stopped" else "error", view.message)}
-
-    def _show(self, shown: PoseShown) -> dict:
+    def _show(self, shown: PoseShown, known: PoseFound | None) -> dict:
+        pictures = self._show_pictures(shown)
         found = shown.found
-        states = {self.found: found, self.pose: PoseTask(found.pose), self.source: found.task.source}
+        if found == known:  # another person of it
+            return pictures
+        states = {self.found: found, self.pose: PoseTask(found.pose)}
         names = [(_person_name(index, share), index) for index, share in enumerate(found.coverage)]
         choice = gr.update(choices=names, value=shown.person if names else None, visible=len(names) > 1)
         download = gr.update(value=None if found.is_drawn else found.pose, visible=not found.is_drawn)
-        return states | {self.person: choice, self.download: download} | self._show_pictures(shown)
+        return states | {self.person: choice, self.download: download} | pictures
 
     def _show_pictures(self, shown: PoseShown) -> dict:
         over = gr.update(value=shown.overlay, visible=shown.overlay is not None, label="Pose over the video")
@@ -197,16 +222,15 @@ class PoseTab:
     def choose_person(self, found: PoseFound | None, person: int | None) -> dict:
         """Draw another person of the same pose."""
         if found is None or person is None:
-            return {}
-        model = self.services.shelf.view().model
-        outcome = attempt(lambda: draw_previews(found, person, model, self.services.new_temp_folder()), self._log_file)
-        if outcome.state != "done":
-            return {self.note: message("error", outcome.message)}
-        return self._show_pictures(outcome.result)
+            return gr.skip()
+        services = self.services
+        model = services.shelf.view().model
+        outcome = attempt(lambda: draw_previews(found, person, model, services.new_temp_folder()), self._log_file)
+        return {self.drawn: _answer(found.task, outcome)}
 
-    def stop(self, visitor: str | None) -> None:
+    def stop(self, visitor: str) -> None:
         """Ask this visitor's search to end."""
-        job_id = self.services.runner.unfinished(visitor or "", KIND)
+        job_id = self.services.runner.unfinished(visitor, KIND)
         if job_id is not None:
             self.services.runner.stop(job_id)
 
@@ -215,16 +239,30 @@ class PoseTab:
         return self.services.settings.log_file
 
 
-def create_pose_tab(services: Services, visitor: gr.BrowserState, pose: gr.State) -> PoseTab:
-    """Lay out and wire the second page. `pose` holds the PoseTask that Generate uses."""
-    source, found = gr.State(pose.value.source if pose.value else None), gr.State(None)
+def first_task() -> PoseTask | None:
+    """What is asked for as long as a person has chosen nothing: the example's pose."""
+    return PoseTask(_example()) if _example() else None
+
+
+def _example() -> Path | None:
+    return examples.POSE if examples.POSE.is_file() else None
+
+
+def create_pose_tab(services: Services, visitor: gr.Textbox, pose: gr.State, ready: gr.State) -> PoseTab:
+    """Lay out and wire the second page.
+
+    `pose` holds the PoseTask that Generate uses, `ready` whether loading the model has ended.
+    """
+    states = {"asked": gr.State(first_task())} | {
+        name: gr.State(None) for name in ("drawn", "searched", "found", "running")
+    }
     with gr.Row():
         with gr.Column(min_width=300):
             inputs = _lay_out_inputs()
         with gr.Column(min_width=300):
             outputs = _lay_out_pose()
-    tab = PoseTab(services, visitor, pose, source, found, **inputs, **outputs)
-    _wire(tab)
+    tab = PoseTab(services, visitor, pose, **states, **inputs, **outputs)
+    _wire(tab, ready)
     return tab
 
 
@@ -283,24 +321,35 @@ def _lay_out_pose() -> dict[str, gr.Component]:
     return {"person": person, "view": view, "drawing": drawing, "download": download, "next_button": next_button}
 
 
-def _wire(tab: PoseTab) -> None:
-    choices, raw = [tab.every_frame, tab.detector], {**_EVENT, "preprocess": False}
-    taken = [
-        gr.on([tab.upload.upload, tab.upload.clear], tab.on_upload, [tab.upload, *choices], tab.shown, **raw),
-        gr.on(
-            [tab.recording.stop_recording, tab.recording.clear],
-            tab.on_recording,
-            [tab.recording, *choices],
-            tab.shown,
-            **raw,
-        ),
-        gr.on([widget.input for widget in tab.options], tab.on_option, [tab.source, *tab.options], tab.shown, **_EVENT),
+def _wire(tab: PoseTab, ready: gr.State) -> None:
+    asked, raw, who = tab.asked, {**CHOICE, **RAW}, [tab.visitor, tab.asked]
+    choices = [tab.every_frame, tab.detector]
+    gr.on([tab.upload.upload, tab.upload.clear], tab.on_upload, [*who, tab.upload, *choices], tab.chosen, **raw)
+    ends = [tab.recording.stop_recording, tab.recording.clear]
+    gr.on(ends, tab.on_recording, [*who, tab.recording, *choices], tab.chosen, **raw)
+    gr.on([widget.input for widget in tab.options], tab.on_option, [*who, *tab.options], tab.chosen, **CHOICE)
+    reasons = [asked.change, ready.change]
+    gr.on(reasons, tab.tell_source, asked, [tab.facts, tab.extract_button], **FACTS_EVENT)
+    slow = [
+        gr.on(reasons, tab.look_into, [asked, tab.drawn], tab.drawn, **_PREVIEW_EVENT),
+        tab.person.input(tab.choose_person, [tab.found, tab.person], tab.drawn, **_PREVIEW_EVENT),
     ]
-    for event in taken:
-        event.then(tab.show_source, tab.pose, tab.shown, **_PREVIEW_EVENT)
-    tab.extract_button.click(tab.extract, [tab.visitor, tab.source, *tab.options], tab.shown, **_EVENT)
-    tab.stop_button.click(tab.stop, tab.visitor, **_EVENT)
-    tab.person.input(tab.choose_person, [tab.found, tab.person], [tab.note, tab.view, tab.drawing], **_PREVIEW_EVENT)
+    for event in slow:
+        event.then(tab.show_answer, *tab.answering(tab.drawn), **CHOICE)
+    tab.extract_button.click(tab.submit, who, [tab.running, tab.note], **CHOICE)
+    tab.stop_button.click(tab.stop, tab.visitor, **QUIET)
+
+
+def _is_json(task: PoseTask) -> bool:
+    return task.source.suffix.lower() == ".json"
+
+
+def _answer(task: PoseTask, outcome: Outcome) -> PoseAnswer:
+    return PoseAnswer(task, outcome.result, outcome.message)
+
+
+def _answer_of_job(view: JobView) -> PoseAnswer:
+    return PoseAnswer(view.about, view.result, view.message, view.state == "stopped")
 
 
 def _person_name(index: int, share: float) -> str:

@@ -62,6 +62,19 @@ class PoseShown:
     person: int
 
 
+@dataclass(frozen=True)
+class PoseAnswer:
+    """What slow work found out about one way of reading one file. It counts only while that is still asked for."""
+
+    task: PoseTask
+    result: PoseShown | Path | None = None
+    """The pose; or, without one yet, a video that any browser plays; None if there is nothing to show."""
+    refusal: str = ""
+    """Why there is none, one line for a person."""
+    stopped: bool = False
+    """It was a person who ended it."""
+
+
 class MirroredDetector:
     """Finds people in left-right mirrored frames, so that the joints' names fit the mirrored picture."""
 
@@ -102,7 +115,7 @@ def find_pose(
     limits = {} if task.every_frame else {"fps": model.fps, "max_frames": model.max_num_frames}
     got = load_pose_input(task.source, detector=detector, on_progress=on_progress, cancel=cancel, **limits)
     seconds = time.monotonic() - started
-    if got.sequence is None:
+    if got.drawn is not None:
         return PoseFound(task, task.source, True, (), got.drawn.num_frames, got.drawn.fps, seconds)
     sequence, pose = got.sequence, folder / "pose.json"
     sequence.to_json(pose)

@@ -28,6 +28,8 @@ from diffusers.models.normalization import AdaLayerNorm
 from diffusers.models.transformers.cogvideox_transformer_3d import CogVideoXBlock
 from torch import nn
 
+from animateanywhere.models.block_checkpointing import run_checkpointed
+
 OFS = 2.0
 """The constant that CogVideoX1.5's image-to-video model was trained with in its `ofs` embedding."""
 
@@ -220,6 +222,7 @@ class VideoTrunk:
         )
         self.transformer_blocks = nn.ModuleList(AnimateAnywhereBlock(**sizes) for _ in range(num_layers))
         self.gradient_checkpointing = False
+        self.checkpointing_keeps_attention = False
 
     def embed_time(self, timestep, ofs, dtype):
         """Time embedding `[B, time_embed_dim]` of `timestep [B]` (0..999) plus the constant `ofs` where there is one."""
@@ -237,12 +240,13 @@ class VideoTrunk:
 
     def run_block(self, index, hidden_states, encoder_hidden_states, **inputs):
         """One block, recomputed in the backward pass if gradient checkpointing is on."""
-        block = self.transformer_blocks[index]
+        return self.run_part(self.transformer_blocks[index], hidden_states, encoder_hidden_states, **inputs)
+
+    def run_part(self, part, *args, **named):
+        """A block, or a method of one, under the network's gradient checkpointing."""
         if torch.is_grad_enabled() and self.gradient_checkpointing:
-            return torch.utils.checkpoint.checkpoint(
-                block, hidden_states, encoder_hidden_states, use_reentrant=False, **inputs
-            )
-        return block(hidden_states, encoder_hidden_states, **inputs)
+            return run_checkpointed(part, *args, keep_attention=self.checkpointing_keeps_attention, **named)
+        return part(*args, **named)
 
 
 class AnimateAnywhereTransformer3DModel(
@@ -311,7 +315,7 @@ class AnimateAnywhereTransformer3DModel(
         first = reference_states[0]
         temb = self.embed_time(torch.zeros(first.shape[0], device=first.device), None, first.dtype)
         return [
-            block.reference_key_value(states, temb, image_rotary_emb)
+            self.run_part(block.reference_key_value, states, temb, image_rotary_emb)
             for block, states in zip(self.transformer_blocks, reference_states, strict=False)
         ]
 

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from animateanywhere.architectures import add_control_branches, build_components
-from animateanywhere.checkpoint import load_components, read_info, resolve_model, save_checkpoint
+from animateanywhere.checkpoint import load_components, save_checkpoint
 from animateanywhere.errors import InputError
+from animateanywhere.model_folder import read_info, resolve_model
 from animateanywhere.pipeline import AnimateAnywherePipeline
 from tests.tiny import TINY_MODEL, make_tiny_model, tiny_components
 from trainer.architectures import TINY

@@ -57,6 +57,7 @@ def test_model_settings_survive_json():
         dict(guidance_scale=float("nan")),
         dict(seed=-2),
         dict(person=-1),
+        dict(retarget=1.5),
     ],
 )
 def test_impossible_choices_are_refused_with_their_range(values):

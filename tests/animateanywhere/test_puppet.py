@@ -4,8 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from animateanywhere.errors import InputError
-from animateanywhere.figure import (
+from animateanywhere.cutout import (
     BONES,
     HEAD,
     HIPS,
@@ -14,13 +13,14 @@ from animateanywhere.figure import (
     UPRIGHT,
     WRISTS,
     completed,
-    make_figure,
     puppet_joints,
+    take_apart,
 )
+from animateanywhere.errors import InputError
 from animateanywhere.geometry.body_motion import SeenBody
 from animateanywhere.pose.sequence import NUM_JOINTS
-from animateanywhere.puppet import PuppetMotion, person_layers, puppet_motion, with_proportions_of
-from tests.animateanywhere.geometry.walkers import FPS, SIZE, stick_figure, without
+from animateanywhere.puppet import PuppetMotion, person_layers, puppet_motion
+from tests.animateanywhere.geometry.walkers import FPS, SIZE, stick_figure
 
 TALL, MIDDLE = 300.0, np.array([150.0, 180.0])
 COLOURS = {
@@ -59,7 +59,7 @@ def motion_of(*frames: np.ndarray, tall=TALL, facing=0.0) -> PuppetMotion:
 
 @pytest.fixture(scope="module")
 def figure():
-    return make_figure(paper_person(), coco_of(joints_at()), TALL)
+    return take_apart(paper_person(), coco_of(joints_at()), TALL)
 
 
 def share_of_colour(layer: np.ndarray, name: str, near: np.ndarray, radius: float) -> float:
@@ -129,7 +129,7 @@ def test_what_an_arm_hides_of_the_body_is_filled_in():
     for name, a, b in (("upper arm left", 3, 4), ("forearm left", 4, 5)):
         ends = (np.rint(joints[j]).astype(int).tolist() for j in (a, b))
         cv2.line(picture, *ends, (*COLOURS[name], 255), 18)
-    crossed = make_figure(picture, coco_of(joints), TALL)
+    crossed = take_apart(picture, coco_of(joints), TALL)
     layer = next(person_layers(crossed, motion_of(joints_at()), PAPER_SIZE))
     assert share_of_colour(layer, "torso", MIDDLE + (5, -40), 6) > 0.7
 
@@ -139,7 +139,7 @@ def test_what_the_picture_does_not_show_is_grey_and_said():
     rows[int(MIDDLE[1] + 0.2 * TALL) :] = 0  # cut above the knees
     coco = coco_of(joints_at())
     coco[[13, 14, 15, 16, 17, 20], 2] = 0
-    half = make_figure(rows, coco, TALL)
+    half = take_apart(rows, coco, TALL)
     assert half.notes and "legs below the knee" in half.notes[0]
     layer = next(person_layers(half, motion_of(joints_at()), PAPER_SIZE))
     x, y = ((joints_at()[10] + joints_at()[11]) / 2).astype(int)
@@ -147,7 +147,7 @@ def test_what_the_picture_does_not_show_is_grey_and_said():
 
 
 def test_without_joints_the_outline_says_where_somebody_stands():
-    guessed = make_figure(paper_person(), None, TALL)
+    guessed = take_apart(paper_person(), None, TALL)
     assert "no joints" in guessed.notes[0]
     rows = np.nonzero(paper_person()[..., 3].any(1))[0]
     assert guessed.joints[HEAD, 1] < guessed.joints[NECK, 1] < guessed.joints[PELVIS, 1] < guessed.joints[10, 1]
@@ -156,7 +156,7 @@ def test_without_joints_the_outline_says_where_somebody_stands():
 
 def test_an_invisible_picture_is_refused():
     with pytest.raises(InputError, match="transparent"):
-        make_figure(np.zeros((50, 50, 4), np.uint8), None, TALL)
+        take_apart(np.zeros((50, 50, 4), np.uint8), None, TALL)
 
 
 def test_unseen_joints_hang_from_their_parents():
@@ -200,19 +200,3 @@ def test_frames_without_anybody_are_empty(figure):
 def test_a_puppet_far_outside_the_picture_is_no_error(figure):
     layer = next(person_layers(figure, motion_of(joints_at(MIDDLE + (5000, 0))), PAPER_SIZE))
     assert not (layer[..., 3] > 200).any()
-
-
-def test_own_proportions_keep_directions_and_feet(figure):
-    body = without(stick_figure(speed=1.0, facing=1.2, camera_right=0.9), [])
-    motion = puppet_motion(body)
-    aligned = with_proportions_of(motion, figure)
-    for bone in BONES:
-        if bone.name in ("torso", "head"):
-            continue
-        before, after = (m.joints[:, bone.tip] - m.joints[:, bone.root] for m in (motion, aligned))
-        cross = before[:, 0] * after[:, 1] - before[:, 1] * after[:, 0]
-        lengths = np.linalg.norm(before, axis=1) * np.linalg.norm(after, axis=1)
-        assert np.abs(cross / np.maximum(lengths, 1e-6)).max() < 1e-6 and (before * after).sum(1).min() >= 0, bone.name
-    feet = [m.joints[:, [11, 15], 1].max(1).mean() for m in (motion, aligned)]
-    assert feet[0] == pytest.approx(feet[1], abs=1e-6)
-    assert np.allclose(with_proportions_of(aligned, figure).height_px, motion.height_px)

@@ -22,6 +22,7 @@ from trainer.dataset import (
     vae_fingerprint,
 )
 from trainer.objectives import dropped_conditions
+from trainer.shares import Share
 
 MODEL = ModelConfig(name="tiny", width=64, height=32, num_frames=8)
 STYLE = PoseStyle(0.06)
@@ -99,11 +100,11 @@ def test_batches_hold_one_orientation_and_follow_the_generator(clips):
     latents = LatentClips(clips, cache_latents(clips, tiny_components().vae, STYLE, lambda done: None))
     shapes = set()
     for seed in range(8):
-        batch = latents.batch(3, torch.Generator().manual_seed(seed))
-        again = latents.batch(3, torch.Generator().manual_seed(seed))
+        batch = latents.batch(Share.whole(3), torch.Generator().manual_seed(seed))
+        again = latents.batch(Share.whole(3), torch.Generator().manual_seed(seed))
         assert torch.equal(batch.video, again.video) and batch.captions == again.captions
         assert batch.video.shape[0] == 3 and batch.pose.shape == batch.video.shape
-        assert batch.human_mask.shape[0] == len(batch.cameras) == 3
+        assert batch.human_mask.shape[0] == len(batch.drawn) == 3
         assert batch.human_mask.shape[2:] == batch.background_pixels.shape[1:3]
         shapes.add(tuple(batch.video.shape))
     assert len(shapes) == 2
@@ -121,7 +122,7 @@ def test_labels_are_the_clips_own_and_untrusted_cameras_are_left_out(clips, tmp_
 
 
 def test_crops_have_eight_frames_of_the_asked_size(clips):
-    crops = random_crops(clips, STYLE, 5, 24, torch.Generator().manual_seed(0))
+    crops = random_crops(clips, STYLE, Share.whole(5), 24, torch.Generator().manual_seed(0))
     assert crops.shape == (5, 8, 24, 24, 3) and crops.dtype == torch.uint8
     assert np.unique(crops.numpy()).size > 10
 

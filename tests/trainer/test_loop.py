@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from animateanywhere.config import EpipolarConfig, ModelConfig
 from animateanywhere.errors import Cancelled, InputError
 from animateanywhere.pipeline import AnimateAnywherePipeline
-from tests.tiny import random_inputs, tiny_components
+from tests.tiny import add_tiny_fine_tune, random_inputs, tiny_components
 from tests.trainer.killing import losses, run_with_kills, weights
 from trainer.config import DataConfig, OptimizerConfig, StageConfig, TrainConfig
 from trainer.events import RunFinished, StepDone, ValidationDone, read_events
@@ -30,6 +30,7 @@ def tiny_config(data_folder, steps, branch="copy") -> TrainConfig:
         data=DataConfig(num_clips=2, portrait_share=0.5, folder=str(data_folder)),
         stages=tuple(StageConfig(name, n, batch_size=1, optimizer=OPTIMIZER) for name, n in steps.items()),
         save_every=1000,
+        sample_every=0,
     )
 
 
@@ -213,12 +214,15 @@ def test_loss_falls_when_one_clip_is_learnt_by_heart(data_folder, tmp_path):
 @pytest.mark.parametrize("branch", ["copy", "lora"])
 @pytest.mark.parametrize("stage", [s for s in STAGES if s not in ("vae", "base")])
 def test_every_trained_parameter_of_a_stage_gets_a_gradient_and_no_other(stage, branch):
-    from animateanywhere.conditioning import encode
+    from animateanywhere.conditioning import encode, encode_prompts
     from animateanywhere.denoiser import Denoiser
 
     components = tiny_components(branch)
+    if "fine_tune" in STAGES[stage].trains:
+        add_tiny_fine_tune(components)
     trained = stage_parameters(components, get_stage(stage))
-    conditions = encode(components, random_inputs())
+    words = encode_prompts(components.tokenizer, components.text_encoder, ["the camera follows"], 8)
+    conditions = replace(encode(components, random_inputs()), prompt_embeds=words)
     denoiser = Denoiser(components.transformer, components.pose_controlnet, components.reference_net)
     latents = torch.randn(conditions.background_latents.shape)
     features = denoiser.control_features(conditions)

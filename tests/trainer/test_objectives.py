@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from animateanywhere.losses import one_step_clean, velocity_target
-from trainer.objectives import crop_window, gradient_norms
+from trainer.objectives import crop_window
+from trainer.term_gradients import TermGradients
 
 
 def masks(*spots, size=(8, 96, 168)):
@@ -44,7 +45,11 @@ def test_one_step_back_from_the_true_velocity_is_the_clean_clip():
 
 def test_gradient_norms_are_each_terms_own_and_leave_the_graph():
     parameters = [torch.nn.Parameter(torch.tensor([3.0, 4.0])), torch.nn.Parameter(torch.tensor([1.0]))]
-    terms = {"square": parameters[0].square().sum() / 2, "other": 2 * parameters[1].sum()}
-    assert gradient_norms(terms, parameters) == pytest.approx({"square": 5.0, "other": 2.0})
-    sum(terms.values()).backward()
+    gradients = TermGradients(parameters)
+    for share in range(2):
+        terms = {"square": parameters[0].square().sum() / 4, "other": 2 * parameters[1].sum()}
+        gradients.add(terms if share else {"square": terms["square"]})
+        sum(terms.values()).backward()
+    norms = gradients.norms(["square", "other", "absent"])
+    assert norms == pytest.approx({"square": 5.0, "other": 2.0, "absent": 0.0})
     assert parameters[0].grad.tolist() == [3.0, 4.0]

@@ -41,6 +41,21 @@ def test_a_job_returns_its_result_and_its_steps_come_in_order(runner):
     assert views[-1].state == "done" and views[-1].result == "clip" and views[-1].elapsed_s > 0
 
 
+def test_whoever_watches_is_not_told_of_every_step_of_a_fast_job(runner):
+    """Neither of its own nor of the one before it, but at once when it ends."""
+
+    def work(report, cancel):
+        for done in range(500):
+            report(Step("denoising", done, 500))
+            time.sleep(0.001)
+
+    started = time.monotonic()
+    runner.submit(work, "ann", "clip")
+    views = list(runner.watch(runner.submit(work, "ann", "clip"), every_s=0.2))
+    assert {view.state for view in views} == {"waiting", "running", "done"}
+    assert len(views) <= (time.monotonic() - started) / 0.1 + 3
+
+
 def test_jobs_run_one_after_the_other_and_the_second_knows_its_place(runner):
     running, release = threading.Event(), threading.Event()
     order = []

@@ -3,6 +3,7 @@
 import json
 import os
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 
@@ -92,6 +93,14 @@ def test_only_a_hub_model_needs_the_network(tmp_path):
 
     assert not needs_network("mini") and not needs_network(folder("own", None))
     assert needs_network(folder("adapters", "owner/base")) and needs_network("owner/name")
+
+    def fine_tune(name, of):
+        path = Path(folder(name, None)) / "animateanywhere.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "fine_tune": {"finished_model": of}}))
+        return str(path.parent)
+
+    assert not needs_network(fine_tune("a", "mini")) and not needs_network(fine_tune("b", str(tmp_path / "own")))
+    assert needs_network(fine_tune("c", "owner/name")) and needs_network(fine_tune("d", str(tmp_path / "adapters")))
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

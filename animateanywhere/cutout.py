@@ -76,17 +76,17 @@ class Piece:
     rgba: np.ndarray
     """uint8 [h, w, 4], colour multiplied by alpha."""
     left_top: tuple[int, int]
-    """Where it lies in the figure's picture, pixels."""
+    """Where it lies in the cut-out's picture, pixels."""
     covered: float
     """0..1: how much of the bone's length the picture shows."""
 
 
 @dataclass(frozen=True, eq=False)
-class Figure:
+class CutOut:
     """A person ready to be animated."""
 
     joints: np.ndarray
-    """float64 [17, 2] in pixels of the figure's picture."""
+    """float64 [17, 2] in pixels of the cut-out's picture."""
     height_px: float
     """How tall the person stands in that picture."""
     pieces: tuple[Piece, ...]
@@ -125,7 +125,7 @@ def completed(joints: np.ndarray, known: np.ndarray, height: np.ndarray) -> np.n
     return whole
 
 
-def make_figure(rgba: np.ndarray, coco: np.ndarray | None, tallest_px: float) -> Figure:
+def take_apart(rgba: np.ndarray, coco: np.ndarray | None, tallest_px: float) -> CutOut:
     """Take a cut-out uint8 [H, W, 4] apart. `coco` [133, 3]: its joints, None: guessed from its outline.
 
     `tallest_px`: how tall the person will be shown; the picture is scaled down to that. Raises InputError if nothing is
@@ -145,7 +145,7 @@ def make_figure(rgba: np.ndarray, coco: np.ndarray | None, tallest_px: float) ->
     missing = _missing(pieces)
     if missing:
         notes += (f"the picture does not show {missing}: drawn in grey",)
-    return Figure(joints, height, pieces, notes)
+    return CutOut(joints, height, pieces, notes)
 
 
 def _hands_seen(coco: np.ndarray | None) -> tuple[bool, bool]:

@@ -1,0 +1,172 @@
+"""Two processes, or a batch in pieces, train as one process does that takes the batch whole."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from animateanywhere.checkpoint import save_checkpoint
+from animateanywhere.errors import InputError
+from tests.tiny import TINY_MODEL, tiny_components
+from tests.trainer.killing import ROOT, weights
+from trainer.config import DataConfig, EpipolarConfig, OptimizerConfig, StageConfig, TrainConfig
+from trainer.events import StepDone, read_events
+from trainer.loop import Trainer
+from trainer.processes import join_processes
+from trainer.run_folder import RunFolder
+
+STEPS = {"joint": 3, "together": 2, "vae": 2}
+FACTS = ("total", "latent", "grad_norm", "perceptual", "epipolar", "suppressed_share", "degenerate_share")
+FACTS += ("latent_grad_norm", "perceptual_grad_norm", "epipolar_grad_norm")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    return tmp_path_factory.mktemp("processes")
+
+
+def settings(place: Path, branch="copy", micro_batch_size=0, optimizer="adamw", steps=STEPS) -> TrainConfig:
+    """Every term, every kind of random draw, clips of both orientations, networks of which no part is silent.
+
+    Nothing that jumps: the VAE, whose latents are rounded, comes last, and no key is suppressed for its attention's rank.
+    """
+    model = place / f"model-{branch}"
+    if not model.exists():
+        sizes = replace(
+            TINY_MODEL, branch=branch, num_frames=16
+        )  # with 8 there is one token frame and no other to look at
+        save_checkpoint(model, tiny_components(branch), sizes, "joint", 0)
+    network = place / "net.safetensors"
+    if not network.exists():
+        torch.manual_seed(0)
+        state = {"features.0.weight": torch.randn(4, 3, 3, 3), "features.0.bias": torch.zeros(4)}
+        save_file(state | {"features.3.weight": torch.randn(6, 4, 3, 3), "features.3.bias": torch.zeros(6)}, network)
+    # A large epsilon: else AdamW makes steps of full size out of gradients that are rounding alone, differently each time.
+    updates = OptimizerConfig(optimizer, learning_rate=0.01, epsilon=0.01, matrix_learning_rate=1e-3, warmup_steps=1)
+    return TrainConfig(
+        architecture="tiny",
+        start_from=str(model),
+        data=DataConfig(num_clips=6, portrait_share=0.4, num_val_clips=1, folder=str(place / "data")),
+        stages=tuple(
+            StageConfig(name, count, 4, micro_batch_size=micro_batch_size, optimizer=updates)
+            for name, count in steps.items()
+        ),
+        human_weight=2.0,
+        perceptual_network=str(network),
+        perceptual_below=600,
+        epipolar=EpipolarConfig(weight=0.5, mode="outside", person_margin=0),
+        log_every=1,
+        save_every=1000,
+        num_threads=1,
+        device="cpu",
+    )
+
+
+def alone(config: TrainConfig, path: Path) -> RunFolder:
+    folder = RunFolder(path)
+    folder.create(resume=False)
+    Trainer(config, folder).train()
+    return folder
+
+
+def steps_of(folder: RunFolder) -> dict[tuple[str, int], StepDone]:
+    return {(e.stage, e.step): e for e in read_events(folder.events) if isinstance(e, StepDone)}
+
+
+def assert_alike(one: RunFolder, other: RunFolder, facts=FACTS) -> None:
+    """Within what adding up in another order may change."""
+    expected, got = steps_of(one), steps_of(other)
+    assert expected.keys() == got.keys()
+    for place, step in expected.items():
+        for fact in facts:
+            a, b = getattr(step, fact), getattr(got[place], fact)
+            assert b == (None if a is None else pytest.approx(a, rel=5e-5, abs=1e-7)), (place, fact)
+    a, b = weights(one), weights(other)
+    assert a.keys() == b.keys()
+    for file, tensors in a.items():
+        for name, tensor in tensors.items():
+            assert torch.allclose(tensor, b[file][name], rtol=1e-4, atol=5e-6), (file, name)
+
+
+@pytest.fixture(scope="module")
+def whole(place):
+    folder = alone(settings(place), place / "whole")
+    seen = steps_of(folder).values()
+    assert any(e.perceptual for e in seen) and any(e.epipolar for e in seen), "the comparison would show little"
+    return folder
+
+
+def test_a_batch_in_pieces_is_the_batch(place, whole):
+    assert_alike(whole, alone(settings(place, micro_batch_size=1), place / "pieces"))
+
+
+@pytest.fixture(scope="module")
+def in_two_processes(place, whole):
+    """Folders by name; one launch for all, because starting takes longer than training."""
+    runs = {
+        "plain": (settings(place), "command"),
+        "lora": (settings(place, "lora", micro_batch_size=1), "command"),
+        "stopped": (settings(place), "stop"),
+        "resumed": (settings(place), "resume"),
+        "sharded": (settings(place), "sharded"),
+    }
+    folders = {name: RunFolder(place / f"two-{name}") for name in runs} | {"resumed": RunFolder(place / "two-stopped")}
+    job = []
+    for name, (config, kind) in runs.items():
+        (place / f"{name}.json").write_text(config.to_json())
+        job.append([str(place / f"{name}.json"), str(folders[name].path), kind])
+    (place / "job.json").write_text(json.dumps(job))
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    command = [*launcher, "-m", "tests.trainer.several_runs", str(place / "job.json")]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr[-4000:]
+    return folders
+
+
+def test_two_processes_train_as_one(whole, in_two_processes):
+    assert_alike(whole, in_two_processes["plain"])
+
+
+def test_two_processes_with_borrowed_branches_and_pieces(place, in_two_processes):
+    assert_alike(alone(settings(place, "lora"), place / "whole-lora"), in_two_processes["lora"])
+
+
+def test_two_processes_stop_together_and_go_on(whole, in_two_processes):
+    assert_alike(whole, in_two_processes["resumed"])
+
+
+def test_weights_spread_over_two_processes_train_as_whole_ones(whole, in_two_processes):
+    plain = [fact for fact in FACTS if not fact.endswith("_grad_norm")]
+    assert_alike(whole, in_two_processes["sharded"], plain)
+
+
+def test_one_process_writes(in_two_processes):
+    folder = in_two_processes["plain"]
+    events = list(read_events(folder.events))
+    assert sum(isinstance(e, StepDone) for e in events) == sum(STEPS.values())
+    assert folder.log.read_text().count(f"saved {folder.path}/") == len(STEPS)
+
+
+@pytest.mark.parametrize(
+    ("change", "environment", "said"),
+    [
+        ({"mixed_precision": "fp16"}, {}, "fp16 needs a CUDA GPU"),
+        ({}, {"ACCELERATE_MIXED_PRECISION": "bf16"}, "set it in the run's settings"),
+        ({}, {"ACCELERATE_GRADIENT_ACCUMULATION_STEPS": "4"}, "micro_batch_size"),
+        ({}, {"ACCELERATE_USE_DEEPSPEED": "true"}, "fsdp_version 2"),
+        ({}, {"ACCELERATE_USE_FSDP": "true"}, "more than one GPU"),
+        ({"device": "cuda"}, {}, "no CUDA GPU"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(place, monkeypatch, change, environment, said):
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(InputError, match=said):
+        join_processes(replace(settings(place), **change))
