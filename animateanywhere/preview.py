@@ -10,12 +10,12 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from animateanywhere.cutout import take_apart
+from animateanywhere.cutout import CutOut, take_apart
 from animateanywhere.geometry.camera_variants import CameraVariant, ImpliedCamera
 from animateanywhere.implied_camera import CameraReader, read_camera, seen_body
 from animateanywhere.moving_background import lay_over, moving_background
 from animateanywhere.pose.sequence import PoseSequence
-from animateanywhere.puppet import person_layers, puppet_motion
+from animateanywhere.puppet import PuppetMotion, person_layers, puppet_motion
 
 _SHARPER = 1.2
 """The person's picture is kept this much larger than it is shown."""
@@ -48,16 +48,18 @@ class Draft:
 
     camera: ImpliedCamera
     chosen: CameraVariant
-    layers: Iterator[np.ndarray]
-    """uint8 [H, W, 4] per frame: the person."""
+    cutout: CutOut
+    motion: PuppetMotion
     background: np.ndarray
+    """uint8 [H, W, 3]"""
     notes: tuple[str, ...]
 
     def frames(self) -> Iterator[np.ndarray]:
         """Yield uint8 [H, W, 3] pictures, labelled as a draft."""
         places = moving_background(self.background, self.chosen.cameras, self.camera.far_m)
+        layers = person_layers(self.cutout, self.motion, self.background.shape[1::-1])
         words = f"DRAFT: {self.chosen.sentence} ({self.chosen.probability:.0%})"
-        for place, layer in zip(places, self.layers, strict=True):
+        for place, layer in zip(places, layers, strict=True):
             picture = lay_over(place, layer)
             _label(picture, words)
             yield picture
@@ -82,8 +84,7 @@ def plan_draft(
     chosen, notes = choose_variant(camera, variant, prompt)
     motion = puppet_motion(seen_body(_held(pose, inputs.num_frames, inputs.fps), person))
     cutout = take_apart(inputs.person, inputs.person_joints, _SHARPER * float(motion.height_px.max()))
-    layers = person_layers(cutout, motion, (width, height))
-    return Draft(camera, chosen, layers, inputs.background, (*camera.notes, *notes, *cutout.notes))
+    return Draft(camera, chosen, cutout, motion, inputs.background, (*camera.notes, *notes, *cutout.notes))
 
 
 def choose_variant(camera: ImpliedCamera, variant: str, prompt: str) -> tuple[CameraVariant, tuple[str, ...]]:

@@ -99,9 +99,10 @@ def smoothed(values: np.ndarray, sigma: float) -> np.ndarray:
     flat = values.reshape(len(values), -1)
     told = np.isfinite(flat)
     mean = np.empty_like(flat, dtype=np.float64)
+    kept = slice(reach, reach + len(flat))
     for column in range(flat.shape[1]):
-        weight = np.convolve(told[:, column].astype(float), kernel, mode="same")[: len(flat)]
-        total = np.convolve(np.where(told[:, column], flat[:, column], 0.0), kernel, mode="same")[: len(flat)]
+        weight = np.convolve(told[:, column].astype(float), kernel)[kept]
+        total = np.convolve(np.where(told[:, column], flat[:, column], 0.0), kernel)[kept]
         mean[:, column] = np.where(weight > 1e-6, total / np.maximum(weight, 1e-6), np.nan)
     return mean.reshape(values.shape)
 
