@@ -19,9 +19,13 @@ _SCRATCH = OptimizerConfig(name="muon", learning_rate=1e-3, matrix_learning_rate
 _TUNE = OptimizerConfig(name="muon", learning_rate=1e-3, matrix_learning_rate=0.007, warmup_steps=20, decay_share=0.5)
 _FINETUNE = OptimizerConfig(name="adamw", learning_rate=3e-4, warmup_steps=10, decay_share=0.5)
 
+_MINI_CROP_PX = 64
+"""Two thirds of the height: holds most of a person, and costs a quarter more time per step."""
+
 PRESETS = {
     "mini": TrainConfig(
         model=MINI_MODEL,
+        perceptual_crop_px=_MINI_CROP_PX,
         data=DataConfig(num_clips=800),
         stages=(
             StageConfig("vae", num_steps=1900, batch_size=4, optimizer=_VAE),
@@ -34,6 +38,7 @@ PRESETS = {
     "mini-finetune-bml": TrainConfig(
         start_from="mini",
         model=MINI_MODEL,
+        perceptual_crop_px=_MINI_CROP_PX,
         data=DataConfig(num_clips=32, num_val_clips=8),
         stages=(StageConfig("bml-only", num_steps=200, batch_size=2, optimizer=_FINETUNE),),
         save_every=50,
