@@ -1,7 +1,8 @@
 """The perceptual loss (paper III-D, equation 6): what a convolutional network sees in two pictures, compared.
 
 Any network in torchvision's VGG format serves: `features.N.weight` and `features.N.bias` of 3x3 convolutions, each
-followed by a ReLU, with 2x2 pooling in between, numbered as in a flat list of all of them. VGG-16 is one of them.
+followed by a ReLU, with 2x2 pooling in between, numbered as in a flat list of all of them. VGG-16 is one of them. The
+one that lies in assets/perceptual was trained by this project on stage world (`python -m trainer perceptual`).
 """
 
 import pickle
@@ -18,6 +19,9 @@ from torch import nn
 
 from animateanywhere.errors import InputError
 
+STAGE_WORLD = "stage-world"
+"""Names the network that lies in the project itself."""
+EMBEDDED_NETWORK = Path(__file__).resolve().parents[1] / "assets" / "perceptual" / "stage_world.safetensors"
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _COMPARED_BLOCKS = 4
 """Convolutions up to the fourth pooling: later ones know what is seen, not how it looks."""
@@ -54,6 +58,16 @@ class PerceptualNetwork(nn.Module):
             features.append(hidden)
         return features
 
+    def vgg_state_dict(self) -> dict[str, torch.Tensor]:
+        """Weights and biases under torchvision's names: what `from_state_dict` reads."""
+        state, index = {}, 0
+        for block in self.blocks:
+            for convolution in block:
+                state |= {f"features.{index}.{name}": tensor for name, tensor in convolution.state_dict().items()}
+                index += 2  # its ReLU
+            index += 1  # the pooling
+        return state
+
     @classmethod
     def from_state_dict(cls, state: dict[str, torch.Tensor]) -> "PerceptualNetwork":
         """Of any depth and width in VGG format. Raises InputError if it is not one."""
@@ -84,19 +98,21 @@ class PerceptualNetwork(nn.Module):
 
 
 def load_perceptual_network(source: str) -> PerceptualNetwork:
-    """From a .safetensors or .pth file, or a Hub id whose model.safetensors is in VGG format (timm/vgg16.tv_in1k).
+    """`stage-world`, a .safetensors or .pth file, or a Hub id whose model.safetensors is in VGG format
+    (timm/vgg16.tv_in1k).
 
     Nothing is unpickled but tensors. Raises InputError if it cannot be read or is of another kind.
     """
-    path = Path(source)
+    path = EMBEDDED_NETWORK if source == STAGE_WORLD else Path(source)
     try:
-        if not path.is_file():
+        if path != EMBEDDED_NETWORK and not path.is_file():
             path = Path(hf_hub_download(source, "model.safetensors"))
         state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
     except _UNREADABLE as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(
-            f"cannot read the perceptual network {source!r}: {reason}; expected a .safetensors or .pth file or a Hub id"
+            f"cannot read the perceptual network {source!r}: {reason}; "
+            f"expected {STAGE_WORLD}, a .safetensors or .pth file or a Hub id"
         ) from error
     return PerceptualNetwork.from_state_dict(state)
 

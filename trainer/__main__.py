@@ -1,4 +1,4 @@
-"""`python -m trainer train|evaluate|prepare|synthesize|merge|export`: training from the command line."""
+"""`python -m trainer train|evaluate|prepare|perceptual|synthesize|merge|export`: training from the command line."""
 
 import argparse
 import contextlib
@@ -16,6 +16,7 @@ from animateanywhere.config import field_help
 from animateanywhere.errors import Cancelled, InputError
 from animateanywhere.memory import keep_freed_memory
 from trainer.config import DataConfig, TrainConfig
+from trainer.perceptual.settings import PerceptualConfig
 from trainer.prepare.settings import PrepareConfig
 from trainer.presets import PRESETS, get_preset
 from trainer.run_folder import RunFolder
@@ -58,6 +59,9 @@ def build_parser() -> argparse.ArgumentParser:
         help="networks for lpips, fid, fvd: FILE is a path or OWNER/REPO:FILE on the Hub, holding tensors only; "
         "NAME is vgg16, lpips_vgg, alexnet, lpips_alex, inception or i3d",
     )
+    perceptual = commands.add_parser("perceptual", help="train the perceptual loss's network on stage world, anew")
+    perceptual.add_argument("--output", type=Path, required=True, help=".safetensors file to write")
+    add_config_options(perceptual, PerceptualConfig)
     synthesize = commands.add_parser("synthesize", help="render stage-world clips as mp4 and labels")
     synthesize.add_argument("--num-clips", type=int, default=8, help="how many clips")
     synthesize.add_argument("--seed", type=int, default=0, help="index of the first clip within the split")
@@ -161,6 +165,17 @@ def prepare(args: argparse.Namespace) -> None:
     print(f"{made.folder / 'report.html'}  look at it before training")
 
 
+def perceptual(args: argparse.Namespace) -> None:
+    from trainer.perceptual.training import make_perceptual_network
+
+    config = PerceptualConfig(**{f.name: getattr(args, f.name) for f in dataclasses.fields(PerceptualConfig)})
+    cancel = CancelToken()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: cancel.cancel())
+    make_perceptual_network(args.output, config, print, cancel)
+    print(f"{args.output}  name it as perceptual_network in a run's settings")
+
+
 def evaluate(args: argparse.Namespace) -> None:
     from trainer.evaluate import evaluate as score
     from trainer.evaluate import metrics_table
@@ -197,6 +212,7 @@ COMMANDS = {
     "train": train,
     "evaluate": evaluate,
     "prepare": prepare,
+    "perceptual": perceptual,
     "synthesize": synthesize,
     "merge": merge,
     "export": export,

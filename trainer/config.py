@@ -125,9 +125,9 @@ class TrainConfig:
     """Stages in order."""
     human_weight: float = 1.0
     """How much a place that shows the person counts in the latent loss, against 1 for the background (paper: 1)."""
-    perceptual_network: str = ""
-    """Weights of the perceptual loss in torchvision's VGG format: a file, or a Hub id such as timm/vgg16.tv_in1k. Empty: the
-    loss is left out."""
+    perceptual_network: str = "stage-world"
+    """Network of the perceptual loss: 'stage-world', the small one that this project trained on its computer-drawn people, or
+    weights in torchvision's VGG format: a file, or a Hub id such as timm/vgg16.tv_in1k. Empty: the loss is left out."""
     perceptual_weight: float = 0.2
     """Weight of the perceptual loss beside the latent loss (paper IV-A: 0.2)."""
     perceptual_below: int = 300

@@ -52,9 +52,13 @@ def _finetune_5b(stage: str) -> TrainConfig:
     )
 
 
+_MINI_CROP_PX = 64
+"""Two thirds of the height: holds most of a person, and costs a quarter more time per step."""
+
 PRESETS = {
     "mini": TrainConfig(
         model=MINI_MODEL,
+        perceptual_crop_px=_MINI_CROP_PX,
         data=DataConfig(num_clips=800),
         stages=(
             StageConfig("vae", num_steps=1900, batch_size=4, optimizer=_VAE),
@@ -67,6 +71,7 @@ PRESETS = {
     "mini-finetune-bml": TrainConfig(
         start_from="mini",
         model=MINI_MODEL,
+        perceptual_crop_px=_MINI_CROP_PX,
         data=DataConfig(num_clips=32, num_val_clips=8),
         stages=(StageConfig("bml-only", num_steps=200, batch_size=2, optimizer=_FINETUNE),),
         save_every=50,

@@ -6,7 +6,13 @@ from safetensors.torch import save_file
 from torch import nn
 
 from animateanywhere.errors import InputError
-from animateanywhere.perceptual import PerceptualNetwork, load_perceptual_network, perceptual_loss
+from animateanywhere.perceptual import (
+    EMBEDDED_NETWORK,
+    STAGE_WORLD,
+    PerceptualNetwork,
+    load_perceptual_network,
+    perceptual_loss,
+)
 
 
 def vgg_list(plan=((4, 4), (6,), (8, 8), (8,), (8,))) -> nn.Sequential:
@@ -63,6 +69,21 @@ def test_weights_are_read_from_both_kinds_of_file(tmp_path, suffix):
     assert torch.equal(network.blocks[1][0].weight, state["features.5.weight"])
 
 
+def test_a_network_is_written_under_the_names_it_was_read_under():
+    state = state_of(vgg_list(((4, 4), (6,), (8, 8), (8,))))
+    written = PerceptualNetwork.from_state_dict(state).vgg_state_dict()
+    assert written.keys() == state.keys() and all(torch.equal(written[name], state[name]) for name in state)
+
+
+def test_the_projects_own_network_is_there_small_and_balanced():
+    assert EMBEDDED_NETWORK.stat().st_size < 400_000
+    network = load_perceptual_network(STAGE_WORLD)
+    assert {parameter.dtype for parameter in network.parameters()} == {torch.float32}
+    features = network(torch.rand(2, 3, 64, 96) * 2 - 1)
+    assert [tuple(f.shape[1:]) for f in features] == [(16, 64, 96), (32, 32, 48), (48, 16, 24), (64, 8, 12)]
+    assert all(0.05 < float(f.mean()) < 20 for f in features), "no block drowns another"
+
+
 def test_what_is_no_such_network_is_one_clear_line(tmp_path):
     state = state_of(vgg_list())
     broken = {
@@ -74,6 +95,8 @@ def test_what_is_no_such_network_is_one_clear_line(tmp_path):
         save_file(tensors, tmp_path / f"{name}.safetensors")
         with pytest.raises(InputError, match="perceptual network"):
             load_perceptual_network(str(tmp_path / f"{name}.safetensors"))
+    with pytest.raises(InputError, match="expected stage-world, a .safetensors"):
+        load_perceptual_network(str(tmp_path / "missing.safetensors"))
     (tmp_path / "text.pth").write_text("no tensors")
     with pytest.raises(InputError, match="text.pth"):
         load_perceptual_network(str(tmp_path / "text.pth"))

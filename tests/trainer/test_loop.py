@@ -89,6 +89,7 @@ def test_what_a_stage_does_not_train_is_unchanged_bit_for_bit(finished_run):
 def test_the_joint_stage_minimises_and_reports_the_epipolar_loss(data_folder, tmp_path):
     config = tiny_config(data_folder, {"vae": 1, "base": 1, "pose": 1, "joint": 3})
     config = replace(config, model=replace(config.model, num_frames=16), drop_all=0.0, drop_each=0.0, log_every=2)
+    config = replace(config, perceptual_network="")
     steps = {}
     for mode in ("adaptive", "off"):
         folder = run(replace(config, epipolar=EpipolarConfig(mode=mode, weight=0.5, person_margin=0)), tmp_path / mode)
@@ -105,18 +106,14 @@ def test_the_joint_stage_minimises_and_reports_the_epipolar_loss(data_folder, tm
     assert plain[0].latent == joint[0].latent and plain[1].latent != joint[1].latent, "it must change what is learnt"
 
 
+def steps_of(folder) -> dict[tuple[str, int], StepDone]:
+    return {(e.stage, e.step): e for e in read_events(folder.events) if isinstance(e, StepDone)}
+
+
 def test_the_perceptual_loss_joins_below_its_timestep(data_folder, tmp_path):
-    torch.manual_seed(0)
-    convolutions = {0: (4, 3), 3: (6, 4)}
-    state = {f"features.{i}.weight": torch.randn(*shape, 3, 3) for i, shape in convolutions.items()}
-    state |= {f"features.{i}.bias": torch.zeros(shape[0]) for i, shape in convolutions.items()}
-    save_file(state, tmp_path / "net.safetensors")
     config = tiny_config(data_folder, {"vae": 1, "base": 1, "pose": 1, "joint": 2})
-    config = replace(config, perceptual_network=str(tmp_path / "net.safetensors"), log_every=1, drop_all=0.0)
-    seen = {}
-    for below in (1000, 0):
-        folder = run(replace(config, perceptual_below=below), tmp_path / str(below))
-        seen[below] = {(e.stage, e.step): e for e in read_events(folder.events) if isinstance(e, StepDone)}
+    config = replace(config, log_every=1, drop_all=0.0)
+    seen = {below: steps_of(run(replace(config, perceptual_below=below), tmp_path / str(below))) for below in (1000, 0)}
     for (stage, step), event in seen[1000].items():
         assert (event.perceptual is not None) == (stage in ("pose", "joint")), (stage, step)
     joint = seen[1000]["joint", 1]
@@ -124,6 +121,24 @@ def test_the_perceptual_loss_joins_below_its_timestep(data_folder, tmp_path):
     assert joint.total == pytest.approx(joint.latent + 0.2 * joint.perceptual + epipolar, rel=1e-5)
     assert joint.perceptual > 0 and joint.perceptual_grad_norm > 0 and joint.latent_grad_norm > 0
     assert all(event.perceptual is None for event in seen[0].values())
+
+
+def test_a_runs_settings_name_the_network_it_used(data_folder, tmp_path):
+    """The project's own by default, any other by its file, none if the name is empty: and the saved settings repeat it."""
+    torch.manual_seed(0)
+    convolutions = {0: (4, 3), 3: (6, 4)}
+    state = {f"features.{i}.weight": torch.randn(*shape, 3, 3) for i, shape in convolutions.items()}
+    state |= {f"features.{i}.bias": torch.zeros(shape[0]) for i, shape in convolutions.items()}
+    save_file(state, tmp_path / "net.safetensors")
+    config = replace(tiny_config(data_folder, {"vae": 1, "base": 1, "pose": 2}), perceptual_below=1000)
+    named = {"default": config, "same": replace(config, perceptual_network="stage-world")}
+    named |= {"file": replace(config, perceptual_network=str(tmp_path / "net.safetensors"))}
+    named |= {"none": replace(config, perceptual_network="")}
+    folders = {name: run(settings, tmp_path / name) for name, settings in named.items()}
+    again = run(TrainConfig.from_json(folders["default"].config.read_text()), tmp_path / "again")
+    seen = {name: steps_of(folder)["pose", 1].perceptual for name, folder in (folders | {"again": again}).items()}
+    assert seen["default"] == seen["same"] == seen["again"] != seen["file"] and seen["none"] is None
+    assert json.loads(folders["default"].config.read_text())["perceptual_network"] == "stage-world"
 
 
 def test_a_finished_model_is_fine_tuned_and_its_best_checkpoint_marked(finished_run, data_folder, tmp_path):
@@ -156,7 +171,7 @@ def test_the_held_out_loss_of_the_same_weights_is_the_same(finished_run, data_fo
 
 def test_stop_and_resume_equals_an_uninterrupted_run(data_folder, tmp_path):
     """Losses and weights are the same bit for bit, over a stage boundary and in the middle of a stage."""
-    config = tiny_config(data_folder, {"vae": 2, "base": 2, "pose": 3, "joint": 4})
+    config = replace(tiny_config(data_folder, {"vae": 2, "base": 2, "pose": 3, "joint": 4}), perceptual_below=1000)
     whole = run(config, tmp_path / "whole")
     parts = RunFolder(tmp_path / "parts")
     for stop_after in (("pose", 1), ("joint", 2), None):
@@ -179,6 +194,7 @@ def test_stop_and_resume_equals_an_uninterrupted_run(data_folder, tmp_path):
         [(e.stage, e.step, e.total) for e in read_events(f.events) if isinstance(e, StepDone)] for f in (whole, parts)
     ]
     assert losses[0] == losses[1]
+    assert all((e.perceptual is not None) == (e.stage in ("pose", "joint")) for e in steps_of(whole).values())
     for file in (whole.last / "pretrained_model").rglob("*.safetensors"):
         other = load_file(parts.last / "pretrained_model" / file.relative_to(whole.last / "pretrained_model"))
         assert all(torch.equal(t, other[k]) for k, t in load_file(file).items()), file
