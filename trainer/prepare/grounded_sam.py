@@ -3,9 +3,13 @@
 The weights are downloaded from the Hub on first use. Sources: arXiv 2303.05499, arXiv 2408.00714.
 """
 
+import cv2
 import numpy as np
+import torch
+import torch.nn.functional as F
 
 from animateanywhere.errors import InputError
+from animateanywhere.perceptual import IMAGENET_MEAN, IMAGENET_STD
 from animateanywhere.pose.sequence import SEEN_CONFIDENCE
 
 FINDER = "IDEA-Research/grounding-dino-tiny"
@@ -24,16 +28,13 @@ class GroundedSamSegmenter:
     name = "grounded-sam"
 
     def __init__(self, finder: str = FINDER, outliner: str = OUTLINER):
-        import torch
-        from transformers import AutoModelForZeroShotObjectDetection, AutoProcessor, Sam2Model, Sam2Processor
+        from transformers import AutoModelForZeroShotObjectDetection, AutoProcessor, Sam2Model
 
-        self._torch = torch
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         self._finder_inputs = _loaded(AutoProcessor, finder)
         self._finder = (
             _loaded(AutoModelForZeroShotObjectDetection, finder, use_safetensors=True).to(self._device).eval()
         )
-        self._outliner_inputs = _loaded(Sam2Processor, outliner)
         self._outliner = _loaded(Sam2Model, outliner, use_safetensors=True).to(self._device).eval()
 
     def outline(self, frame: np.ndarray, joints: np.ndarray) -> np.ndarray | None:
@@ -41,12 +42,13 @@ class GroundedSamSegmenter:
         expected = box_around(joints, frame.shape[1::-1])
         if expected is None:
             return None
-        with self._torch.inference_mode():
+        with torch.inference_mode():
             box = matching_box(self._person_boxes(frame), expected)
-            inputs = self._outliner_inputs(images=frame, input_boxes=[[box.tolist()]], return_tensors="pt")
-            outputs = self._outliner(**inputs.to(self._device), multimask_output=False)
-        masks = self._outliner_inputs.post_process_masks(outputs.pred_masks.cpu(), inputs["original_sizes"].cpu())
-        return np.asarray(masks[0], bool).reshape(frame.shape[:2])
+            inputs = outliner_inputs(frame, box, self._outliner.config.prompt_encoder_config.image_size)
+            on_device = {name: tensor.to(self._device) for name, tensor in inputs.items()}
+            logits = self._outliner(**on_device, multimask_output=False).pred_masks[0]
+            logits = F.interpolate(logits.float(), frame.shape[:2], mode="bilinear", align_corners=False)
+        return (logits[0, 0] > 0).cpu().numpy()
 
     def close(self) -> None:
         self._finder = self._outliner = None
@@ -62,6 +64,21 @@ class GroundedSamSegmenter:
             target_sizes=[frame.shape[:2]],
         )
         return found[0]["boxes"].float().cpu().numpy().reshape(-1, 4)
+
+
+def outliner_inputs(frame: np.ndarray, box: np.ndarray, side: int | tuple[int, int]) -> dict[str, torch.Tensor]:
+    """What SAM 2 reads of uint8 [H, W, 3] and a box in its pixels: both stretched to a square, colours whitened.
+
+    transformers' own processor does the same and demands torchvision, which nothing else here needs.
+    """
+    height, width = (side, side) if isinstance(side, int) else side
+    stretched = cv2.resize(frame, (width, height), interpolation=cv2.INTER_LINEAR)
+    colours = (stretched / np.float32(255) - np.float32(IMAGENET_MEAN)) / np.float32(IMAGENET_STD)
+    scale = np.float32([width / frame.shape[1], height / frame.shape[0]] * 2)
+    return {
+        "pixel_values": torch.from_numpy(colours.transpose(2, 0, 1)[None].copy()),
+        "input_boxes": torch.from_numpy((box * scale)[None, None]),
+    }
 
 
 def box_around(joints: np.ndarray, size: tuple[int, int]) -> np.ndarray | None:
