@@ -207,7 +207,7 @@ class _Run:
         if not windows:
             self.meter.work(rest)
             longest = max((len(run) for run in runs), default=0)
-            reason = f"the person is in view for {longest} frames on end, {num_frames} are needed"
+            reason = f"the person is not in view for long enough: {longest} frames on end, {num_frames} are needed"
             return [self._drop(source, span, None, reason if longest else "nobody is in view", held)]
         outlined = []
         for mask in person_masks(tools.segmenter, held, people):
@@ -271,7 +271,7 @@ class _Run:
         )
 
     def _too_short(self, source: Source, span: tuple[int, int], frames: list[np.ndarray]) -> ClipRecord:
-        reason = f"the shot has {span[1] - span[0]} frames, {self.config.num_frames} are needed"
+        reason = f"the shot is too short: {span[1] - span[0]} frames, {self.config.num_frames} are needed"
         return self._drop(source, span, None, reason, frames)
 
     def _common(self, source: Source, span, ticks, identity: str) -> dict:

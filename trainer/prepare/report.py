@@ -1,5 +1,6 @@
 """report.html: per clip what was found, and per dropped stretch why. Pictures lie in sheets/ beside it."""
 
+from collections import Counter
 from html import escape
 
 from trainer.prepare.records import ClipRecord, DatasetFolder, SourceRecord, write_text
@@ -61,15 +62,12 @@ def _place(folder: DatasetFolder, clip: ClipRecord) -> str:
 
 
 def _reasons(clips: list[ClipRecord], sources: list[SourceRecord]) -> str:
-    """A table of how often what was the reason, digits taken out so that alike ones are counted together."""
-    reasons: dict[str, int] = {}
-    for text in [clip.reason for clip in clips if not clip.kept] + [s.summary for s in sources if not s.used]:
-        alike = "".join("#" if c.isdigit() else c for c in text)
-        alike = " ".join("#" if set(word) <= set("#.%") and "#" in word else word for word in alike.split())
-        reasons[alike] = reasons.get(alike, 0) + 1
+    """A table of how often what was the reason; of a clip's reason without what follows the colon, which differs."""
+    reasons = Counter(clip.reason.partition(":")[0] for clip in clips if not clip.kept)
+    reasons += Counter(source.summary for source in sources if not source.used)
     if not reasons:
         return ""
-    rows = [f"<tr><td>{n}</td><td>{escape(text)}</td></tr>" for text, n in sorted(reasons.items(), key=lambda r: -r[1])]
+    rows = [f"<tr><td>{n}</td><td>{escape(text)}</td></tr>" for text, n in reasons.most_common()]
     return "<table><tr><th>Dropped</th><th>Why</th></tr>" + "".join(rows) + "</table>"
 
 

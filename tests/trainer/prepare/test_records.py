@@ -85,8 +85,8 @@ def test_a_foreign_index_is_refused(tmp_path):
 
 
 def test_the_report_tells_what_was_kept_and_why_not(folder):
-    clips = [record("a" * 16), record("b" * 16, kept=False, reason="the shot has 5 frames, 8 are needed")]
-    clips += [record("e" * 16, kept=False, reason="the shot has 7 frames, 8 are needed")]
+    clips = [record("a" * 16), record("b" * 16, kept=False, reason="the shot is too short: 5 frames, 8 are needed")]
+    clips += [record("e" * 16, kept=False, reason="the shot is too short: 7 frames, 8 are needed")]
     folder.sheet("a" * 16).write_bytes(b"jpg")
     sources = [
         SourceRecord("walk <b>.mp4", "c" * 16, "64x32", True),
@@ -96,7 +96,7 @@ def test_the_report_tells_what_was_kept_and_why_not(folder):
     text = folder.report.read_text()
     assert "1 clip kept" in text and "walk &lt;b&gt;.mp4" in text and "a &amp; b" in text
     assert f"sheets/{'a' * 16}.jpg" in text and f"sheets/{'b' * 16}.jpg" not in text
-    assert "<td>2</td><td>the shot has # frames, # are needed</td>" in text and "Not used: bad." in text
+    assert "<td>2</td><td>the shot is too short</td>" in text and "Not used: bad." in text
 
 
 @pytest.mark.parametrize("wrong", [{"width": 100}, {"num_frames": 9}, {"fps": 0}, {"width": 32, "height": 64}])
