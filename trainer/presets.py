@@ -28,6 +28,9 @@ MODEL_5B = ModelConfig(
 """The paper's size (IV-A), both orientations, and the length of its tests: 48 frames at a stride of 4, which is about 8 per second.
 A dataset for it is made by `prepare --width 1360 --height 768 --num-frames 48`."""
 
+_VGG = "timm/vgg16.tv_in1k"
+"""The paper's network for the perceptual loss, in its torchvision weights."""
+
 _VAE = OptimizerConfig(name="muon", learning_rate=3e-3, matrix_learning_rate=0.015, warmup_steps=20, decay_share=0.5)
 _SCRATCH = OptimizerConfig(name="muon", learning_rate=1e-3, matrix_learning_rate=0.01, warmup_steps=30, decay_share=0.5)
 _TUNE = OptimizerConfig(name="muon", learning_rate=1e-3, matrix_learning_rate=0.007, warmup_steps=20, decay_share=0.5)
@@ -48,6 +51,7 @@ def _finetune_5b(stage: str) -> TrainConfig:
         architecture="cogvideox1.5-5b",
         model=MODEL_5B,
         stages=(StageConfig(stage, num_steps=1000, batch_size=1, optimizer=_FINETUNE_5B),),
+        perceptual_network=_VGG,
         save_every=100,
     )
 
@@ -80,6 +84,7 @@ PRESETS = {
     "mini-finetune-lora": TrainConfig(
         start_from="mini",
         model=MINI_MODEL,
+        perceptual_crop_px=_MINI_CROP_PX,
         data=DataConfig(num_clips=32, num_val_clips=8),
         stages=(StageConfig("lora", num_steps=200, batch_size=2, optimizer=_FINETUNE),),
         save_every=50,
@@ -89,7 +94,7 @@ PRESETS = {
         start_from=BASE_5B,
         model=MODEL_5B,
         stages=_paper_stages(_PAPER),
-        perceptual_network="timm/vgg16.tv_in1k",
+        perceptual_network=_VGG,
         save_every=500,
     ),
     "cogvideox1.5-5b-lora": TrainConfig(
@@ -97,7 +102,7 @@ PRESETS = {
         start_from=BASE_5B,
         model=replace(MODEL_5B, name="cogvideox1.5-5b-lora", branch="lora"),
         stages=_paper_stages(_PAPER_LORA),
-        perceptual_network="timm/vgg16.tv_in1k",
+        perceptual_network=_VGG,
         save_every=500,
     ),
     "finetune-bml": _finetune_5b("bml-only"),

@@ -157,7 +157,15 @@ def test_a_fine_tune_of_nothing_is_refused(preset, words):
 
 
 def test_start_from_names_the_model_on_the_command_line(tmp_path, capsys):
-    words = ["train", "--preset", "finetune-lora", "--output", str(tmp_path / "run"), "--start-from", "no such model"]
+    words = [
+        "train",
+        "--preset",
+        "mini-finetune-lora",
+        "--output",
+        str(tmp_path / "run"),
+        "--start-from",
+        "no such model",
+    ]
     assert main(words) == 2
     assert "unknown model 'no such model'" in capsys.readouterr().err
     assert main([*words, "--resume"]) == 2
