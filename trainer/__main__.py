@@ -16,6 +16,7 @@ from animateanywhere.config import field_help
 from animateanywhere.errors import Cancelled, InputError
 from animateanywhere.memory import keep_freed_memory
 from trainer.config import DataConfig, TrainConfig
+from trainer.evaluate_settings import EvaluateConfig
 from trainer.perceptual.settings import PerceptualConfig
 from trainer.prepare.settings import PrepareConfig
 from trainer.presets import PRESETS, get_preset
@@ -34,31 +35,14 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("--start-from", metavar="MODEL", help=field_help(TrainConfig)["start_from"])
     train.add_argument("--resume", action="store_true", help="go on from the run folder's last checkpoint")
     evaluate = commands.add_parser("evaluate", help="score a model on stage-world clips it never saw")
-    evaluate.add_argument("--model", default="mini", help="'mini', a model folder, or a Hub id")
-    evaluate.add_argument("--split", choices=("train", "val", "test"), default="test", help="which disjoint seeds")
-    evaluate.add_argument("--num-clips", type=int, default=24, help="how many clips")
-    evaluate.add_argument("--seeds", type=int, default=1, help="videos per clip; the best is reported beside the first")
-    evaluate.add_argument("--prompted", action="store_true", help="give the clip's caption as the prompt")
+    add_config_options(evaluate, EvaluateConfig)
     evaluate.add_argument("--output", type=Path, required=True, help="report json to write")
     evaluate.add_argument("--sheet", type=Path, help="contact sheet png to write")
+    add_weights_option(evaluate)
     prepare = commands.add_parser("prepare", help="turn real videos of people into training clips")
     prepare.add_argument("videos", type=Path, metavar="CLIPS_DIR", help="folder with videos, in folders or not")
     prepare.add_argument("--output", type=Path, required=True, help="dataset folder; run again to go on with it")
     add_config_options(prepare, PrepareConfig)
-    evaluate.add_argument(
-        "--metrics",
-        metavar="NAME,...|all",
-        help="what to measure (default: all that is quick; all: whatever can be; a wrong name lists them)",
-    )
-    evaluate.add_argument(
-        "--weights",
-        nargs="+",
-        default=[],
-        type=_named_file,
-        metavar="NAME=FILE",
-        help="networks for lpips, fid, fvd: FILE is a path or OWNER/REPO:FILE on the Hub, holding tensors only; "
-        "NAME is vgg16, lpips_vgg, alexnet, lpips_alex, inception or i3d",
-    )
     perceptual = commands.add_parser("perceptual", help="train the perceptual loss's network on stage world, anew")
     perceptual.add_argument("--output", type=Path, required=True, help=".safetensors file to write")
     add_config_options(perceptual, PerceptualConfig)
@@ -69,6 +53,18 @@ def build_parser() -> argparse.ArgumentParser:
     synthesize.add_argument("--output", type=Path, required=True, help="folder for the clips")
     add_model_commands(commands)
     return parser
+
+
+def add_weights_option(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--weights",
+        nargs="+",
+        default=[],
+        type=_named_file,
+        metavar="NAME=FILE",
+        help="networks for lpips, fid, fvd: FILE is a path or OWNER/REPO:FILE on the Hub, holding tensors only; "
+        "NAME is vgg16, lpips_vgg, alexnet, lpips_alex, inception or i3d",
+    )
 
 
 def add_model_commands(commands) -> None:
@@ -180,12 +176,11 @@ def evaluate(args: argparse.Namespace) -> None:
     from trainer.evaluate import evaluate as score
     from trainer.evaluate import metrics_table
 
-    report = score(
-        args.model, args.split, args.num_clips, args.output, args.seeds, args.prompted, args.sheet,
-        metrics=args.metrics, weights=dict(args.weights),
-    )  # fmt: skip
+    config = EvaluateConfig(**{f.name: getattr(args, f.name) for f in dataclasses.fields(EvaluateConfig)})
+    report = score(config, args.output, args.sheet, dict(args.weights))
     print(metrics_table(report))
-    print(f"{report.model} on {report.num_clips} {report.split} clips, PSNR in dB:")
+    how = f"{report.num_inference_steps} steps, guidance {report.guidance_scale:g}"
+    print(f"{report.model} on {report.num_clips} {report.split} clips, {how}, PSNR in dB:")
     for name, value in report.mean.items():
         print(f"  {name:<22} {value:.2f}")
     print(f"  above frozen in {report.share_above_frozen:.0%} of clips; {report.seconds_per_clip:.1f} s per video")

@@ -22,10 +22,11 @@ from animateanywhere.media import VideoFrames, write_video
 from animateanywhere.pipeline import AnimateAnywherePipeline
 from trainer.config import TrainConfig
 from trainer.dataset import TrainingClip
-from trainer.evaluate import condition_inputs, sheet_row, write_sheet
+from trainer.evaluate import sheet_row, write_sheet
 from trainer.events import EventWriter, SamplesLeftOut, SamplesMade
 from trainer.failures import LESS_MEMORY, MEMORY_ERRORS, free_memory, is_out_of_memory
 from trainer.fixed_point import FixedPoint, choose_point, draw_attention, watched
+from trainer.held_out import condition_inputs
 from trainer.metrics import psnr
 from trainer.optimizers import WeightAverage
 from trainer.process_lock import give_sign
@@ -128,7 +129,7 @@ class Sampler:
             target = self._folder.targets / f"{path.stem}.mp4"
             if not target.exists():
                 write_video(VideoFrames(clip.video.numpy(), clip.fps), target)
-            inputs = condition_inputs(clip, pipeline.model.pose_style, prompted=True)
+            inputs = condition_inputs(clip, pipeline.model.pose_style, clip.caption)
             here = point if point is not None and point.clip == path else None
             with watched(pipeline.transformer, here) as probe:
                 frames = self._frames(pipeline, stage, clip, inputs)
@@ -137,7 +138,7 @@ class Sampler:
                 seen = draw_attention(here, probe, frames, title, self._config.epipolar, draft / "epipolar.png")
             write_video(VideoFrames(frames, clip.fps), draft / target.name)
             scores.append(_score(path.stem, clip, frames))
-            rows.append(sheet_row(inputs, clip, frames))
+            rows.append(sheet_row(inputs, clip.video.numpy(), frames))
         write_sheet(rows, draft / "sheet.jpg")
         write_scores(draft, scores)
         return scores, seen

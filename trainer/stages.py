@@ -65,6 +65,15 @@ STAGES = {
             drops=("human", "background", "pose", "prompt"),
         ),
         Stage(
+            "joint-without-bml",
+            "denoise",
+            trains=("pose_controlnet", "reference_net"),
+            uses_pose=True,
+            uses_reference=True,
+            losses=("perceptual", "epipolar"),
+            drops=("human", "background", "pose", "prompt"),
+        ),
+        Stage(
             "together",
             "denoise",
             trains=(
@@ -100,9 +109,10 @@ STAGES = {
         ),
     )
 }
-"""`vae` and `base` are stage 0 (mini only); `pose`, `reference`, `joint` are the paper's stages 1, 2, 3. `together` (mini only)
-goes on with the base too, which a base that was trained for an hour still needs; `bml-only` fine-tunes a finished model on a
-handful of clips; `lora` does so through an adapter that leaves every weight of the model as it is, and is saved without them."""
+"""`vae` and `base` are stage 0 (mini only); `pose`, `reference`, `joint` are the paper's stages 1, 2, 3. `joint-without-bml` is
+stage 3 of the ablation without a Background Motion Learner (table III); `together` (mini only) goes on with the base too, which a
+base that was trained for an hour still needs; `bml-only` fine-tunes a finished model on a handful of clips; `lora` does so through
+an adapter that leaves every weight of the model as it is, and is saved without them."""
 
 
 def get_stage(name: str) -> Stage:

@@ -26,7 +26,8 @@ def test_evaluate_reports_model_and_frozen_background(tmp_path, capsys):
     assert rows["psnr_in_person"]["frozen"] == pytest.approx(report["mean"]["frozen_in_person"], abs=1e-2)
     assert rows["ssim"]["model"] < rows["ssim"]["frozen"] <= 1  # random weights make noise
     assert rows["frechet_patch_distance"]["model"] > rows["frechet_patch_distance"]["frozen"] > 0
-    assert report["clips"][1]["metrics"]["ssim"].keys() == {"model", "frozen"}
+    assert report["clips"][1]["metrics"]["ssim"].keys() == {"model", "frozen", "beside"}
+    assert (report["num_inference_steps"], report["guidance_scale"]) == (3, 2.5)
     assert "camera_turn_error" not in rows and "fvd" not in rows and "ssim_in_background" in printed
 
 
@@ -42,9 +43,36 @@ def test_evaluate_measures_what_is_asked_for(tmp_path, capsys):
     assert "cannot tell" in capsys.readouterr().out
 
 
+def test_evaluate_with_other_steps_words_and_company(tmp_path, capsys):
+    model = make_tiny_model(tmp_path / "model")
+    names = "psnr,background_flow_error_share,background_direction_right,frechet_patch_distance"
+    words = f"evaluate --model {model} --num-clips 2 --seeds 2 --steps 2 --guidance-scale 1 --metrics {names}"
+    words = [*words.split(), "--beside", "truth,vae,backwards", "--prompt", "the camera rises", "--output"]
+    assert main([*words, str(tmp_path / "r.json")]) == 0
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert (report["num_inference_steps"], report["guidance_scale"], report["seeds_per_clip"]) == (2, 1.0, 2)
+    assert report["prompt"] == "the camera rises" and not report["prompted"]
+    rows = {row["name"]: {other["name"]: other for other in row["beside"]} for row in report["metrics"]}
+    assert rows["psnr"]["truth"]["mean"] == 100 > rows["psnr"]["vae"]["mean"] > 0
+    assert rows["psnr"]["truth"]["model_better"] == 0 and rows["psnr"]["truth"]["num_clips"] == 2
+    assert rows["frechet_patch_distance"]["backwards"]["mean"] == pytest.approx(0, abs=1e-9)
+    assert set(report["clips"][0]["metrics"]["psnr"]["beside"]) == {"truth", "vae", "backwards"}
+    for clip in report["clips"]:
+        assert clip["best_of_seeds"] >= clip["model"]
+    printed = capsys.readouterr().out
+    assert "2 steps, guidance 1" in printed and "the true clip played backwards" in printed
+    others = [*words[:5], "--guidance-scale", "2", "--steps", "2", "--metrics", "psnr", "--output"]
+    assert main([*others, str(tmp_path / "guided.json")]) == 0
+    guided = json.loads((tmp_path / "guided.json").read_text())
+    assert guided["clips"][0]["model"] != report["clips"][0]["model"], "guidance must reach the pipeline"
+
+
 @pytest.mark.parametrize(
     "flags, said",
     [
+        ("--steps 0", "num_inference_steps 0: expected 1 to 1000"),
+        ("--num-clips 0", "0 clips with 1 seeds"),
+        ("--beside nobody", "beside 'nobody': expected names of geometric, truth"),
         ("--metrics sharpness", "metric 'sharpness': expected 'all' or names of psnr"),
         ("--metrics fid", "add --weights inception=FILE"),
         ("--weights i3d=nowhere.pt", "weights nowhere.pt are missing"),

@@ -16,9 +16,9 @@ from animateanywhere.pipeline import AnimateAnywherePipeline
 from tests.tiny import tiny_components
 from tests.trainer.killing import losses, run_with_kills, tiny_run, weights
 from trainer.dataset import ClipLabels, TrainingClip, stage_world_clips
-from trainer.evaluate import condition_inputs
 from trainer.events import SamplesLeftOut, SamplesMade, StepDone, read_events
 from trainer.fixed_point import LARGEST_SHARE, choose_point
+from trainer.held_out import condition_inputs
 from trainer.loop import Trainer
 from trainer.metrics import psnr
 from trainer.run_folder import RunFolder, read_scores
@@ -117,7 +117,9 @@ def test_a_sample_is_what_the_saved_checkpoint_makes(data, sampled, tmp_path):
     pipeline = AnimateAnywherePipeline.from_model(str(sampled.last))
     path = held_out_clips(data, 1)[0]
     clip = TrainingClip.load(path)
-    frames = pipeline(condition_inputs(clip, pipeline.model.pose_style, True), SAMPLED["sample_steps"], seed=SEED)
+    frames = pipeline(
+        condition_inputs(clip, pipeline.model.pose_style, clip.caption), SAMPLED["sample_steps"], seed=SEED
+    )
     write_video(VideoFrames(frames, clip.fps), tmp_path / "again.mp4")
     last = sampled.list_samples()[-1]
     assert last.name == "4-joint-000003"

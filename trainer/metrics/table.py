@@ -7,23 +7,35 @@ from functools import cached_property
 import numpy as np
 
 from animateanywhere.errors import InputError
+from animateanywhere.geometry.camera_from_video import CameraEstimate
 from animateanywhere.geometry.cameras import CameraPath
 from trainer.metrics.frechet import flow_features, patch_features
 from trainer.metrics.i3d import fvd_humanvid_pairwise, i3d_features
 from trainer.metrics.inception import inception_features
 from trainer.metrics.lpips import lpips_distance
 from trainer.metrics.motion import (
+    FLOW_FRAMES,
     BackgroundFlow,
     CameraError,
     background_flow,
     camera_error,
+    dense_background_flow,
     dense_flow,
+    direction_error_deg,
     epipolar_error_px,
     flow_agreement,
     flow_error_px,
+    read_camera,
+    widened,
 )
 from trainer.metrics.pixels import gradient_similarity_map, mean_inside, psnr, ssim_map
+from trainer.metrics.prompted import known, prompt_obeyed, seen
+from trainer.metrics.true_flow import displacement_px, exact_background_flow
 from trainer.metrics.weights import Networks
+
+MOVES_PX = 2.0
+"""A true background that gets farther than this in the clip moves; what gets less far has no direction to be right about."""
+RIGHT_WAY_DEG = 45.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,10 +48,30 @@ class Truth:
     """bool [T, H, W]"""
     cameras: CameraPath | None
     """None if nobody knows them, or not well enough."""
+    background_depth: np.ndarray | None = None
+    """float [T, H, W], metres, without the person; None: not known, and the background's flow is estimated."""
+    prompt: str = ""
+    """The words that the clips beside this one were made with."""
+    caption: str = ""
+    """What the true camera was told to do."""
 
     @cached_property
     def flow(self) -> BackgroundFlow:
-        return background_flow(self.video, self.person)
+        """How the background moves: exact where depth and cameras are known."""
+        if self.background_depth is None or self.cameras is None:
+            return background_flow(self.video, self.person)
+        return exact_background_flow(self.video, self.person, self.background_depth, self.cameras)
+
+    @cached_property
+    def dense_flow(self) -> np.ndarray:
+        return dense_flow(self.video)
+
+    @cached_property
+    def moves(self) -> bool | None:
+        """Whether the background moves in the picture; None if that is not known."""
+        if self.background_depth is None or self.cameras is None:
+            return None
+        return displacement_px(self.background_depth, self.cameras, widened(self.person)[0]) > MOVES_PX
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,13 +92,49 @@ class Comparison:
 
     @cached_property
     def flow(self) -> np.ndarray:
-        return self.truth.flow.flow if self.clip is self.truth.video else dense_flow(self.clip)
+        """Of everything, the person included."""
+        return self.truth.dense_flow if self.clip is self.truth.video else dense_flow(self.clip)
 
     @cached_property
+    def background_flow(self) -> np.ndarray:
+        return dense_background_flow(self.clip, self.truth.person)
+
+    @property
+    def flow_error_share(self) -> float:
+        """Of the error that a frozen picture makes; NaN unless the background moves."""
+        frozen = flow_error_px(np.zeros_like(self.truth.flow.flow), self.truth.flow) if self.truth.moves else 0.0
+        return flow_error_px(self.background_flow, self.truth.flow) / frozen if frozen else float("nan")
+
+    @property
+    def direction_error_deg(self) -> float:
+        """NaN unless the background moves."""
+        return direction_error_deg(self.background_flow, self.truth.flow) if self.truth.moves else float("nan")
+
+    @property
+    def right_way(self) -> float:
+        """1 or 0; NaN unless the background moves."""
+        error = self.direction_error_deg
+        return error if np.isnan(error) else float(error <= RIGHT_WAY_DEG)
+
+    @cached_property
+    def camera_estimate(self) -> CameraEstimate | None:
+        cameras = self.truth.cameras
+        return None if cameras is None else read_camera(self.clip, self.truth.person, cameras)
+
+    @property
     def camera(self) -> CameraError:
         if self.truth.cameras is None:
             return CameraError(float("nan"), float("nan"))
-        return camera_error(self.clip, self.truth.person, self.truth.cameras)
+        return camera_error(self.camera_estimate, self.truth.cameras)
+
+    @property
+    def prompt_obeyed(self) -> float:
+        """1 or 0; NaN without a prompt that can be judged, or without a camera that can be read off."""
+        truth = self.truth
+        if not truth.prompt or truth.cameras is None or self.camera_estimate is None:
+            return float("nan")
+        filmed = known(truth.cameras) if truth.prompt == truth.caption else None
+        return prompt_obeyed(truth.prompt, seen(self.camera_estimate), filmed)
 
     @property
     def epipolar_error_px(self) -> float:
@@ -136,13 +204,28 @@ def _pixel_rows(region: str, where: str) -> tuple[Metric, ...]:
 METRICS: tuple[Metric | SetMetric, ...] = (
     *(row for region, where in REGIONS.items() for row in _pixel_rows(region, where)),
     Metric(
-        "background_flow_error", "px per frame", False, "endpoint error of the background's optical flow",
-        lambda c, _: flow_error_px(c.flow, c.truth.flow),
+        "background_flow_error", f"px in {FLOW_FRAMES} frames", False, "endpoint error of the background's optical flow",
+        lambda c, _: flow_error_px(c.background_flow, c.truth.flow),
+    ),
+    Metric(
+        "background_flow_error_share", "of frozen", False,
+        f"the same as a share of a frozen picture's, where the true background moves more than {MOVES_PX:g} px",
+        lambda c, _: c.flow_error_share,
+    ),
+    Metric(
+        "background_direction_error", "degrees", False,
+        f"how far off the background's direction is, where the true one moves more than {MOVES_PX:g} px",
+        lambda c, _: c.direction_error_deg,
+    ),
+    Metric(
+        "background_direction_right", "0 or 1", True,
+        f"that direction is right within {RIGHT_WAY_DEG:g} degrees",
+        lambda c, _: c.right_way,
     ),
     Metric(
         "background_flow_agreement", "-1..1", True,
         "correlation of the background's optical flow with the true one, where that moves",
-        lambda c, _: flow_agreement(c.flow, c.truth.flow),
+        lambda c, _: flow_agreement(c.background_flow, c.truth.flow),
     ),
     Metric(
         "epipolar_error", "px", False,
@@ -156,6 +239,10 @@ METRICS: tuple[Metric | SetMetric, ...] = (
     Metric(
         "camera_move_error", "0..1", False, "share of the true camera's path that the one read off does not follow",
         lambda c, _: c.camera.move, quick=False,
+    ),
+    Metric(
+        "prompt_obeyed", "0 or 1", True, "the camera read off the background does what the prompt says",
+        lambda c, _: c.prompt_obeyed, quick=False,
     ),
     Metric(
         "fvd_humanvid_pairwise", "0 or more", False, "squared distance of I3D logits clip by clip, HumanVid's 'FVD'",

@@ -20,6 +20,9 @@ class Filmed:
     background: np.ndarray
     """Its first frame without the person."""
     cameras: CameraPath
+    depth: np.ndarray
+    """Of the background."""
+    caption: str
 
 
 def film(seed: int, photographer: str) -> Filmed:
@@ -27,7 +30,7 @@ def film(seed: int, photographer: str) -> Filmed:
         seed, width=128, height=72, num_frames=16, textures="procedural", photographer=photographer
     )
     cameras = CameraPath(clip.intrinsics_px, clip.camera_from_world, (128, 72), clip.fps)
-    return Filmed(clip.video, clip.human_mask, clip.background_video[0], cameras)
+    return Filmed(clip.video, clip.human_mask, clip.background_video[0], cameras, clip.background_depth, clip.caption)
 
 
 @pytest.fixture(scope="session")

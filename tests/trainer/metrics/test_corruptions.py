@@ -11,12 +11,19 @@ from trainer.metrics.weights import Networks
 ROWS = {row.name: row for row in METRICS}
 PIXELS = [name + region for name in ("psnr", "ssim", "gradient_similarity") for region in ("", "_in_background")]
 IN_PERSON = ["psnr_in_person", "ssim_in_person", "gradient_similarity_in_person"]
-FLOW = ["background_flow_error", "background_flow_agreement"]
+FLOW = [
+    "background_flow_error",
+    "background_flow_agreement",
+    "background_flow_error_share",
+    "background_direction_error",
+]
 CAMERA = ["camera_turn_error", "camera_move_error"]
 PERFECT = {name: 100 if "psnr" in name else 1 for name in PIXELS + IN_PERSON}
-PERFECT |= {"background_flow_error": 0, "background_flow_agreement": 1}
+PERFECT |= {"background_direction_right": 1, "prompt_obeyed": 1}
 NEARLY = {"epipolar_error": 0.25, "camera_turn_error": 0.5, "camera_move_error": 0.2}
-"""Points are followed to a tenth of a pixel, and cameras are read off them."""
+NEARLY |= {"background_flow_error": 1.2, "background_flow_error_share": 0.15, "background_direction_error": 5}
+"""Points are followed to a tenth of a pixel, flow found a little worse, and cameras are read off points."""
+AT_LEAST = {"background_flow_agreement": 0.95}
 
 MUST_WORSEN = {
     "blur": [*PIXELS, *IN_PERSON, *FLOW, "epipolar_error"],
@@ -24,11 +31,13 @@ MUST_WORSEN = {
     "frozen": [*PIXELS, *IN_PERSON, *FLOW, "epipolar_error", *CAMERA],
     "backwards": [*PIXELS, *IN_PERSON, *FLOW, "epipolar_error", *CAMERA],
 }
+WRONG_WAY = ("background_direction_right", "prompt_obeyed")
+"""Must fall from 1 to 0 where the background stands or goes back."""
 CORRUPTIONS = {"blur": blurred, "shuffle": shuffled, "frozen": frozen, "backwards": backwards}
 
 
 def truth_of(filmed):
-    return Truth(filmed.video, filmed.person, filmed.cameras)
+    return Truth(filmed.video, filmed.person, filmed.cameras, filmed.depth, filmed.caption, filmed.caption)
 
 
 def measure(name, clip, filmed):
@@ -36,7 +45,7 @@ def measure(name, clip, filmed):
 
 
 def test_every_row_that_needs_no_weights_is_held_to_something():
-    tested = set(PERFECT) | set(NEARLY)
+    tested = set(PERFECT) | set(NEARLY) | set(AT_LEAST)
     assert tested == {row.name for row in METRICS if isinstance(row, Metric) and not row.weights}
 
 
@@ -53,6 +62,8 @@ def test_the_true_clip_is_perfect(scene, unspoilt):
         assert ROWS[name].measure(same, Networks()) == pytest.approx(value, abs=1e-9), name
     for name, most in NEARLY.items():
         assert 0 <= ROWS[name].measure(same, Networks()) < most, name
+    for name, least in AT_LEAST.items():
+        assert least < ROWS[name].measure(same, Networks()) <= 1, name
 
 
 @pytest.mark.parametrize("scene", ["crane", "orbit"])
@@ -65,12 +76,19 @@ def test_a_corruption_worsens(corruption, scene, unspoilt, request):
         row = ROWS[name]
         better, worse = (row.measure(one, Networks()) for one in (same, spoilt))
         assert (worse < better) if row.higher_is_better else (worse > better), f"{name}: {better} -> {worse}"
+    if corruption in ("frozen", "backwards"):
+        for name in WRONG_WAY:
+            assert ROWS[name].measure(same, Networks()) == 1 and ROWS[name].measure(spoilt, Networks()) == 0, name
 
 
 def test_how_much_worse(crane):
     assert measure("background_flow_agreement", backwards(crane), crane) < -0.9
     assert measure("background_flow_agreement", frozen(crane), crane) == pytest.approx(0, abs=1e-3)
     assert measure("background_flow_agreement", blurred(crane), crane) > 0.9
+    assert measure("background_flow_error_share", frozen(crane), crane) == pytest.approx(1, abs=1e-6)
+    assert measure("background_direction_error", frozen(crane), crane) == 90
+    assert measure("background_direction_error", backwards(crane), crane) > 170
+    assert measure("background_flow_error_share", backwards(crane), crane) == pytest.approx(2, abs=0.2)
     assert measure("epipolar_error", frozen(crane), crane) > 10 * measure("epipolar_error", blurred(crane), crane)
     assert measure("camera_move_error", frozen(crane), crane) == pytest.approx(1)
     assert measure("ssim_in_background", frozen(crane), crane) < measure("ssim_in_background", blurred(crane), crane)
@@ -98,15 +116,37 @@ def test_only_the_person_spoilt(crane):
 
 def test_without_cameras_nothing_is_said_of_them(crane):
     unknown = Comparison(crane.video, Truth(crane.video, crane.person, None))
-    for name in ("epipolar_error", *CAMERA):
+    for name in (
+        "epipolar_error",
+        *CAMERA,
+        "prompt_obeyed",
+        "background_direction_error",
+        "background_direction_right",
+    ):
         assert np.isnan(ROWS[name].measure(unknown, Networks()))
+
+
+def test_without_depth_the_true_flow_is_estimated(crane):
+    estimated = Comparison(crane.video, Truth(crane.video, crane.person, crane.cameras))
+    assert ROWS["background_flow_error"].measure(estimated, Networks()) == 0
+    assert ROWS["background_flow_agreement"].measure(estimated, Networks()) == pytest.approx(1)
+    assert np.isnan(ROWS["background_flow_error_share"].measure(estimated, Networks()))
+
+
+def test_a_background_that_stands_has_no_direction_and_no_share(crane):
+    still = crane.cameras.subset([0] * len(crane.video))
+    depth = np.repeat(crane.depth[:1], len(crane.video), 0)
+    truth = Truth(frozen(crane), crane.person, still, depth)
+    assert truth.moves is False
+    for name in ("background_flow_error_share", "background_direction_error", "background_direction_right"):
+        assert np.isnan(ROWS[name].measure(Comparison(crane.video, truth), Networks()))
 
 
 def test_the_scoreboard_compares_and_counts(crane, orbit):
     names = "psnr,background_flow_error,epipolar_error,frechet_patch_distance,frechet_flow_distance"
-    board = Scoreboard(choose_metrics(names), Networks())
-    first = board.add(truth_of(crane), blurred(crane), frozen(crane))
-    board.add(Truth(orbit.video, orbit.person, None), orbit.video, frozen(orbit))
+    board = Scoreboard(choose_metrics(names), Networks(), ("backwards",))
+    first = board.add(truth_of(crane), blurred(crane), frozen(crane), {"backwards": backwards(crane)})
+    board.add(Truth(orbit.video, orbit.person, None), orbit.video, frozen(orbit), {"backwards": backwards(orbit)})
     found = {row.name: row for row in board.summary()}
     assert list(found) == names.split(",")
     assert first["psnr"].model == pytest.approx(measure("psnr", blurred(crane), crane))
@@ -116,6 +156,14 @@ def test_the_scoreboard_compares_and_counts(crane, orbit):
     assert found["background_flow_error"].model < found["background_flow_error"].frozen
     assert 0 < found["frechet_flow_distance"].model < found["frechet_flow_distance"].frozen
     assert found["frechet_patch_distance"].model > 0
+    (other,) = found["psnr"].beside
+    assert other.name == "backwards" and other.num_clips == 2 and other.model_better == 1
+    assert other.mean < found["psnr"].model and first["psnr"].beside["backwards"] == measure(
+        "psnr", backwards(crane), crane
+    )
+    assert found["epipolar_error"].beside[0].num_clips == 1
+    # The same pictures in another order are the same set of patches.
+    assert found["frechet_patch_distance"].beside[0].mean < 1e-6 < found["frechet_flow_distance"].beside[0].mean
 
 
 def test_a_set_of_one_short_clip_says_nothing():

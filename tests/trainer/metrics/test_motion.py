@@ -7,15 +7,20 @@ from scipy.spatial.transform import Rotation
 
 from animateanywhere.geometry.cameras import CameraPath, intrinsics_from_fov, look_from
 from tests.scenes import matches, wandering_path
+from tests.trainer.metrics.conftest import frozen
 from trainer.metrics.motion import (
     BackgroundFlow,
     background_flow,
     camera_error,
+    dense_background_flow,
     dense_flow,
+    direction_error_deg,
     epipolar_error_px,
     flow_agreement,
     flow_error_px,
+    flow_pairs,
     path_error,
+    read_camera,
     track_error_px,
     widened,
 )
@@ -73,18 +78,57 @@ def test_a_background_that_stands_has_no_direction():
 def test_a_flat_wall_and_a_person_everywhere_say_nothing():
     nobody = np.zeros((4, 72, 128), bool)
     for video, person in ((np.full((4, 72, 128, 3), 99, np.uint8), nobody), (cloth(), ~nobody)):
-        truth = background_flow(video, person)
-        assert np.isnan(flow_error_px(dense_flow(cloth()), truth))
-        assert np.isnan(flow_agreement(dense_flow(cloth()), truth))
+        truth, moved = background_flow(video, person), dense_background_flow(cloth(), nobody)
+        for number in (flow_error_px, flow_agreement, direction_error_deg):
+            assert np.isnan(number(moved, truth))
+
+
+def test_flow_is_looked_at_over_four_frames():
+    assert flow_pairs(24) == [(t, t + 4) for t in range(0, 20, 2)]
+    assert flow_pairs(6) == [(0, 4)] and flow_pairs(4) == [(0, 3)] and flow_pairs(2) == [(0, 1)]
+    assert flow_pairs(1) == []
+    flow = dense_background_flow(cloth(num_frames=9), np.zeros((9, 72, 128), bool))
+    assert flow.shape == (3, 72, 128, 2)
+    assert np.median(flow[:, 10:-20, 20:-20], (0, 1, 2)) == pytest.approx([12, -4], abs=0.3)
+    assert dense_background_flow(cloth()[:1], np.zeros((1, 72, 128), bool)).shape == (0, 72, 128, 2)
+
+
+@pytest.mark.parametrize(
+    "flow, expected",
+    [((2, 1), 0), ((6, 3), 0), ((-2, -1), 180), ((-1, 2), 90), ((1, -2), 90), ((0, 0), 90), ((3, -1), 45)],
+)
+def test_direction_error_by_hand(flow, expected):
+    assert direction_error_deg(uniform(*flow), told(uniform(2, 1))) == pytest.approx(expected)
+
+
+def test_a_direction_is_that_of_the_most_movement():
+    """Three places that hardly move go wrong, one that goes ten times as far as all of them goes right."""
+    true = np.array([[[[1, 0], [1, 0], [1, 0], [30, 0]]]], np.float32)
+    made = np.array([[[[-1, 0], [-1, 0], [-1, 0], [9, 0]]]], np.float32)
+    assert direction_error_deg(made, told(true)) == 0
+    assert direction_error_deg(-made, told(true)) == 180
+    assert np.isnan(direction_error_deg(made, told(np.zeros_like(true))))
+
+
+def test_a_person_who_moves_is_not_taken_for_the_background(crane):
+    """Only the person differs between the frames of this clip, by half the picture's width."""
+    clip, person = frozen(crane), np.zeros(crane.person.shape, bool)
+    for t in range(len(clip)):
+        left = 20 + 4 * t
+        clip[t, 20:60, left : left + 30] = cloth()[0, :40, :30]
+        person[t, 20:60, left : left + 30] = True
+    assert np.abs(dense_background_flow(clip, person)).max() == 0
+    assert np.abs(dense_flow(clip)).max() > 1
 
 
 def test_the_person_does_not_count(crane):
     changed = crane.video.copy()
     changed[crane.person] = 0
     truth = background_flow(crane.video, crane.person)
-    assert not (truth.told & widened(crane.person)[:-1]).any()
-    assert flow_error_px(dense_flow(changed), truth) < 0.2
-    assert flow_agreement(dense_flow(changed), truth) > 0.99
+    starts, ends = np.array(flow_pairs(16)).T
+    assert not (truth.told & (widened(crane.person)[starts] | widened(crane.person)[ends])).any()
+    flow = dense_background_flow(changed, crane.person)
+    assert flow_error_px(flow, truth) < 0.01 and flow_agreement(flow, truth) > 0.999
 
 
 def test_path_error_by_hand():
@@ -152,5 +196,6 @@ def test_one_frame_and_flat_clips_say_nothing():
     assert np.isnan(epipolar_error_px(flat, nobody, path))
     assert np.isnan(epipolar_error_px(flat[:1], nobody[:1], path.subset([0])))
     for frames in (1, 4):
-        error = camera_error(flat[:frames], nobody[:frames], path.subset(range(frames)))
+        cameras = path.subset(range(frames))
+        error = camera_error(read_camera(flat[:frames], nobody[:frames], cameras), cameras)
         assert np.isnan([error.turn_deg, error.move]).all()

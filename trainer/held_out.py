@@ -1,0 +1,100 @@
+"""Stage-world clips that no training saw, with all that a model is asked and all that its answer is held against."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from animateanywhere.conditioning import ConditionInputs
+from animateanywhere.config import ModelConfig, PoseStyle
+from animateanywhere.geometry.cameras import CameraPath
+from animateanywhere.pose.sequence import PoseSequence
+from trainer.config import DataConfig
+from trainer.dataset import TrainingClip, clip_size, read_tensors, render_training_clip, write_whole
+from trainer.metrics.table import Truth
+from trainer.stage_world.seeds import split_seeds
+from trainer.stage_world.take import film, plan_take
+
+_DEPTH = "background_depth"
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOutClip:
+    """A clip of the validation or test split at a model's size."""
+
+    seed: int
+    clip: TrainingClip
+    background_depth: np.ndarray
+    """float32 [T, H, W], metres, without the person."""
+
+    @classmethod
+    def render(cls, seed: int, model: ModelConfig) -> "HeldOutClip":
+        """Photographs depend on what is installed; without them the same clips come out on every machine."""
+        stage = render_training_clip(seed, DataConfig(), model, textures="procedural")
+        return cls(seed, TrainingClip.from_stage(stage), stage.background_depth)
+
+    @property
+    def video(self) -> np.ndarray:
+        """uint8 [T, H, W, 3]"""
+        return self.clip.video.numpy()
+
+    @property
+    def frozen(self) -> np.ndarray:
+        """uint8 [T, H, W, 3]: the background picture repeated."""
+        return np.ascontiguousarray(np.broadcast_to(self.clip.background.numpy(), self.video.shape))
+
+    @property
+    def cameras(self) -> CameraPath:
+        height, width = self.clip.background.shape[:2]
+        clip = self.clip
+        return CameraPath(clip.intrinsics_px.numpy(), clip.camera_from_world.numpy(), (width, height), clip.fps)
+
+    @property
+    def pose(self) -> PoseSequence:
+        height, width = self.clip.background.shape[:2]
+        joints, confidence = self.clip.joints_px.numpy(), self.clip.joint_confidence.numpy()
+        return PoseSequence.from_stage(joints, confidence, (width, height), self.clip.fps)
+
+    def truth(self, prompt: str = "") -> Truth:
+        """For clips that were made with these words."""
+        person = self.clip.human_mask.numpy()
+        return Truth(self.video, person, self.cameras, self.background_depth, prompt, self.clip.caption)
+
+
+def condition_inputs(clip: TrainingClip, style: PoseStyle, prompt: str = "") -> ConditionInputs:
+    """The clip's own person, background and pose as a model takes them, and words."""
+    return ConditionInputs(clip.reference.numpy(), clip.background.numpy(), clip.pose_frames(style), prompt)
+
+
+def kept_clip(seed: int, model: ModelConfig, folder: Path) -> HeldOutClip:
+    """The clip of a seed, rendered once and kept in `folder`. Raises InputError if it is damaged or the disk is full."""
+    path, depth = folder / f"{seed:010d}.safetensors", folder / f"{seed:010d}-depth.safetensors"
+    if not depth.exists():
+        made = HeldOutClip.render(seed, model)
+        made.clip.save(path)
+        write_whole(depth, {_DEPTH: torch.as_tensor(made.background_depth)}, {})
+    return HeldOutClip(seed, TrainingClip.load(path), read_tensors(depth)[0][_DEPTH].numpy())
+
+
+def high_motion_seeds(model: ModelConfig, split: str, num_clips: int) -> list[int]:
+    """The clips with much camera motion among the first `num_clips` of a split, chosen as the paper does (IV-C).
+
+    First and last camera are compared: those whose way or whose turn is longer than the one at rank 10 of 100 (of another
+    number of clips, at a tenth of it).
+    """
+    seeds = list(split_seeds(split, 0, num_clips))
+    moved = np.array([_end_to_end(seed, model) for seed in seeds])
+    rank = max(1, round(num_clips / 10))
+    thresholds = np.sort(moved, axis=0)[-rank]
+    return [seed for seed, one in zip(seeds, moved, strict=True) if (one > thresholds).any()]
+
+
+def _end_to_end(seed: int, model: ModelConfig) -> tuple[float, float]:
+    """How far the camera gets (metres) and turns (radians) from first to last frame. Nothing is rendered."""
+    width, height = clip_size(seed, DataConfig(), model)
+    take = plan_take(seed, num_frames=model.num_frames, width=width, height=height, fps=model.fps)
+    cameras = film(take, width=width, height=height, fps=model.fps).cameras
+    motion = cameras.relative(0, cameras.num_frames - 1)
+    cosine = (np.trace(motion[:3, :3]) - 1) / 2
+    return float(np.linalg.norm(motion[:3, 3])), float(np.arccos(np.clip(cosine, -1, 1)))
