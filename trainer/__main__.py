@@ -1,4 +1,4 @@
-"""`python -m trainer train|evaluate|prepare|perceptual|synthesize|merge|export`: training from the command line."""
+"""`python -m trainer train|evaluate|ablate|prepare|perceptual|synthesize|merge|export`: training from the command line."""
 
 import argparse
 import contextlib
@@ -15,6 +15,7 @@ from animateanywhere.cancel import CancelToken
 from animateanywhere.config import field_help
 from animateanywhere.errors import Cancelled, InputError
 from animateanywhere.memory import keep_freed_memory
+from trainer.ablation.settings import AblationConfig
 from trainer.config import DataConfig, TrainConfig
 from trainer.evaluate_settings import EvaluateConfig
 from trainer.perceptual.settings import PerceptualConfig
@@ -39,6 +40,9 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--output", type=Path, required=True, help="report json to write")
     evaluate.add_argument("--sheet", type=Path, help="contact sheet png to write")
     add_weights_option(evaluate)
+    ablate = commands.add_parser("ablate", help="train and measure the rows of one of the paper's tables")
+    add_config_options(ablate, AblationConfig)
+    ablate.add_argument("--output", type=Path, required=True, help="folder to make; run again to go on with it")
     prepare = commands.add_parser("prepare", help="turn real videos of people into training clips")
     prepare.add_argument("videos", type=Path, metavar="CLIPS_DIR", help="folder with videos, in folders or not")
     prepare.add_argument("--output", type=Path, required=True, help="dataset folder; run again to go on with it")
@@ -186,6 +190,18 @@ def evaluate(args: argparse.Namespace) -> None:
     print(f"  above frozen in {report.share_above_frozen:.0%} of clips; {report.seconds_per_clip:.1f} s per video")
 
 
+def ablate(args: argparse.Namespace) -> None:
+    from trainer.ablate import ablate as run
+    from trainer.ablation.runs import Stop
+
+    config = AblationConfig(**{f.name: getattr(args, f.name) for f in dataclasses.fields(AblationConfig)})
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    stop = Stop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop())
+    print(run(config, args.output, print, stop))
+
+
 def merge(args: argparse.Namespace) -> None:
     from trainer.merge import merge as fold
 
@@ -206,6 +222,7 @@ def export(args: argparse.Namespace) -> None:
 COMMANDS = {
     "train": train,
     "evaluate": evaluate,
+    "ablate": ablate,
     "prepare": prepare,
     "perceptual": perceptual,
     "synthesize": synthesize,

@@ -15,8 +15,8 @@ from trainer.config import DataConfig
 class AblationConfig:
     """Which table, and how much is spent on it; every row gets the same."""
 
-    table: Literal["2", "3", "4", "ours"] = "2"
-    """The paper's table II, III or IV; ours: kinds of branches, denoising steps, cached branches."""
+    table: Literal["2", "3", "4", "branches", "steps"] = "2"
+    """The paper's table II, III or IV, or one of ours: kinds of control branches, denoising steps."""
     seeds: int = 3
     """Trainings of each row; the same seed means the same clips and noise in all rows."""
     steps: int = 200

@@ -55,16 +55,6 @@ def paired_difference(scores: np.ndarray, reference: np.ndarray, seed: int = 0) 
     return bootstrap_mean(scores - reference, seed)
 
 
-def range_of_seeds(values: np.ndarray) -> Interval:
-    """Mean, least and largest of one number per seed [S]: too few for a bootstrap."""
-    told = values[np.isfinite(values)]
-    if not len(told):
-        return Interval(float("nan"), float("nan"), float("nan"))
-    if len(told) < 2:
-        return Interval(float(told.mean()), float("nan"), float("nan"))
-    return Interval(float(told.mean()), float(told.min()), float(told.max()))
-
-
 def _times_drawn(random: np.random.Generator, size: int) -> np.ndarray:
     """float64 [RESAMPLES, size]: how often each of `size` things is drawn in one draw fewer than that."""
     return random.multinomial(max(1, size - 1), np.full(size, 1 / size), RESAMPLES).astype(np.float64)

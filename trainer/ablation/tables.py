@@ -17,8 +17,6 @@ class Render:
 
     steps: int | None = None
     guidance_scale: float | None = None
-    cached_branches: bool = True
-    """Run the control branches once per video; off: at every step."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,7 @@ class Table:
     """Rows that are trained and measured alike."""
 
     key: str
-    """Folder and file name."""
+    """Its name on the command line, and of its files."""
     title: str
     rows: tuple[Row, ...]
     reference: str
@@ -125,23 +123,7 @@ STEPS = Table(
     note="Nothing is trained: the model that the table starts from makes all clips.",
 )
 
-CACHES = Table(
-    "caches",
-    "Control branches run once per video, or at every step",
-    (
-        Row("once", stage="", render=Render(8, 1.0)),
-        Row("at every step", stage="", render=Render(8, 1.0, cached_branches=False)),
-    ),
-    reference="once",
-    note="The clips must be equal; what differs is the time. 8 steps without guidance.",
-)
-
-TABLES: dict[str, tuple[Table, ...]] = {
-    "2": (EPIPOLAR,),
-    "3": (MOTION,),
-    "4": (THRESHOLD,),
-    "ours": (BRANCHES, STEPS, CACHES),
-}
+TABLES = {table.key: table for table in (EPIPOLAR, MOTION, THRESHOLD, BRANCHES, STEPS)}
 """By the name that the command line knows."""
 
 OPTIMIZER = OptimizerConfig(
@@ -152,7 +134,7 @@ OPTIMIZER = OptimizerConfig(
 
 def train_config(row: Row, common: TrainConfig, steps: int, batch_size: int) -> TrainConfig:
     """The common settings with the row's stage and what differs in it."""
-    config = dataclasses.replace(common, stages=(StageConfig(row.stage, steps, batch_size, OPTIMIZER),))
+    config = dataclasses.replace(common, stages=(StageConfig(row.stage, steps, batch_size, optimizer=OPTIMIZER),))
     for path, value in row.differs.items():
         config = _changed(config, path.split("."), value)
     return config
