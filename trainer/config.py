@@ -24,6 +24,8 @@ class DataConfig:
     """Share of clips in portrait orientation."""
     folder: str = "runs/data/stage_world"
     """Where rendered clips and their cached latents are kept, shared by runs."""
+    render_workers: int = 0
+    """Processes that render stage-world clips side by side; 0: one per processor core."""
     num_val_clips: int = 0
     """Stage-world clips of the validation split whose loss is measured at every checkpoint; 0: none."""
 
@@ -34,6 +36,8 @@ class DataConfig:
         )
 
     def __post_init__(self):
+        if self.render_workers < 0:
+            raise InputError(f"data: render_workers {self.render_workers}: expected 0 or more")
         if self.num_clips < 1 or self.num_val_clips < 0 or not 0.0 <= self.portrait_share <= 1.0:
             raise InputError(
                 f"data: {self.num_clips} clips, portrait share {self.portrait_share}: expected >= 1 and 0..1"

@@ -4,8 +4,12 @@ Legend: B batch, T video frames, F latent frames, C latent channels, h w latent 
 """
 
 import hashlib
+import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +22,7 @@ from animateanywhere.conditioning import encode_frames
 from animateanywhere.config import ModelConfig, PoseStyle
 from animateanywhere.errors import InputError
 from animateanywhere.geometry.cameras import CameraPath
+from animateanywhere.memory import keep_freed_memory
 from animateanywhere.pose.draw import draw_pose
 from animateanywhere.pose.sequence import PoseSequence
 from trainer.config import DataConfig
@@ -105,17 +110,55 @@ POSE_CROP, REFERENCE_CROP = 0, 1
 
 
 def stage_world_clips(data: DataConfig, model: ModelConfig, split: str, on_done: Callable[[int], None]) -> list[Path]:
-    """Paths of the run's clips, rendering those that are missing. `on_done(n)` is called after each."""
+    """Paths of the run's clips, rendering those that are missing, in any order. `on_done(n)` is called after each.
+
+    Raises InputError when the disk is full or a rendering process was killed.
+    """
     folder = Path(data.folder) / f"{split}-{model.width}x{model.height}x{model.num_frames}"
     folder.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for done, seed in enumerate(split_seeds(split, data.first_clip, data.num_clips), 1):
-        path = folder / f"{seed:09d}.safetensors"
-        if not path.exists():
-            TrainingClip.from_stage(render_training_clip(seed, data, model)).save(path)
-        paths.append(path)
+    wanted = {seed: folder / f"{seed:09d}.safetensors" for seed in split_seeds(split, data.first_clip, data.num_clips)}
+    missing = {seed: path for seed, path in wanted.items() if not path.exists()}
+    for done, _ in enumerate(_render_all(missing, data, model), len(wanted) - len(missing)):
         on_done(done)
-    return paths
+    return list(wanted.values())
+
+
+_WORTH_A_PROCESS = 8
+"""Clips: for fewer, the seconds that a process takes to start are more than what it saves."""
+
+
+def _render_all(missing: dict[int, Path], data: DataConfig, model: ModelConfig) -> Iterator[None]:
+    """Yields at the beginning and after each clip."""
+    yield
+    num_workers = min(data.render_workers or os.cpu_count() or 1, len(missing) // _WORTH_A_PROCESS)
+    if num_workers < 2:
+        for seed, path in missing.items():
+            yield _render_to(path, seed, data, model)
+        return
+    # Not forked: threads of torch do not survive that.
+    with ProcessPoolExecutor(num_workers, multiprocessing.get_context("spawn"), _begin_rendering) as pool:
+        try:
+            for task in as_completed(
+                [pool.submit(_render_to, path, seed, data, model) for seed, path in missing.items()]
+            ):
+                yield task.result()
+        except BrokenProcessPool as error:
+            raise InputError(
+                f"one of {num_workers} rendering processes was killed, most likely for want of memory: set render_workers "
+                "to a smaller number; what was rendered is kept"
+            ) from error
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _begin_rendering() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the one that leads decides
+    torch.set_num_threads(1)
+    keep_freed_memory()
+
+
+def _render_to(path: Path, seed: int, data: DataConfig, model: ModelConfig) -> None:
+    TrainingClip.from_stage(render_training_clip(seed, data, model)).save(path)
 
 
 def render_training_clip(seed: int, data: DataConfig, model: ModelConfig, textures: str = "auto") -> StageClip:

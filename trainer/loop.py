@@ -123,7 +123,8 @@ class Trainer:
         first = data.first_clip if split == "train" else 0
 
         def render(part: range, on_done: Callable[[int], None]) -> list[Path]:
-            mine = replace(data, first_clip=first + part.start, num_clips=len(part))
+            workers = data.render_workers if self.processes.count == 1 else 1
+            mine = replace(data, first_clip=first + part.start, num_clips=len(part), render_workers=workers)
             return stage_world_clips(mine, self.config.model, split, on_done)
 
         return self._phase("render", num_clips, render)

@@ -8,7 +8,7 @@ import torch
 
 from animateanywhere.conditioning import encode_frames
 from animateanywhere.config import ModelConfig, PoseStyle
-from animateanywhere.errors import InputError
+from animateanywhere.errors import Cancelled, InputError
 from tests.tiny import tiny_components
 from trainer.config import DataConfig
 from trainer.dataset import (
@@ -50,6 +50,25 @@ def test_splits_share_no_clip(data):
     assert not {p.name for p in stage_world_clips(replace(data, num_clips=1), MODEL, "val", lambda done: None)} & {
         p.name for p in stage_world_clips(data, MODEL, "train", lambda done: None)
     }
+
+
+def test_clips_rendered_side_by_side_are_the_same(data, clips, tmp_path):
+    many, told = replace(data, num_clips=18, render_workers=2, folder=str(tmp_path)), []
+
+    def stop_at_the_tenth(done):
+        told.append(done)
+        if done == 10:
+            raise Cancelled("enough")
+
+    with pytest.raises(Cancelled):
+        stage_world_clips(many, MODEL, "train", stop_at_the_tenth)
+    kept = list(tmp_path.glob("train-*/*.safetensors"))
+    assert told == list(range(11)) and 10 <= len(kept) < 18
+    together = stage_world_clips(many, MODEL, "train", told.append)
+    assert told[11:] == list(range(len(kept), 19)) and [p.name for p in together[:3]] == [p.name for p in clips]
+    for one, other in zip(clips, together, strict=False):
+        one, other = (vars(TrainingClip.load(path)) for path in (one, other))
+        assert all(torch.equal(v, other[k]) if isinstance(v, torch.Tensor) else v == other[k] for k, v in one.items())
 
 
 def test_a_clip_survives_the_disk(clips, tmp_path):
