@@ -312,7 +312,7 @@ class LatentClips:
 
 def _batch_of(drawn: list[_Member], share: Share) -> TrainingBatch:
     chosen = share.of(drawn)
-    stacked = {name: torch.stack([member.tensors[name] for member in chosen]).float() for name in LATENTS}
+    stacked = {name: torch.stack([member.tensors[name].float() for member in chosen]) for name in LATENTS}
     return TrainingBatch(
         **stacked,
         background_pixels=torch.stack([member.tensors["background_pixels"] for member in chosen]),

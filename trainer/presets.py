@@ -34,6 +34,9 @@ _VGG = "timm/vgg16.tv_in1k"
 _VAE = OptimizerConfig(name="muon", learning_rate=3e-3, matrix_learning_rate=0.015, warmup_steps=20, decay_share=0.5)
 _SCRATCH = OptimizerConfig(name="muon", learning_rate=1e-3, matrix_learning_rate=0.01, warmup_steps=30, decay_share=0.5)
 _TUNE = OptimizerConfig(name="muon", learning_rate=1e-3, matrix_learning_rate=0.007, warmup_steps=20, decay_share=0.5)
+_ONWARDS = OptimizerConfig(
+    name="muon", learning_rate=6e-4, matrix_learning_rate=0.005, warmup_steps=100, decay_share=0.7
+)
 _FINETUNE = OptimizerConfig(name="adamw", learning_rate=3e-4, warmup_steps=10, decay_share=0.5)
 _PAPER = OptimizerConfig(name="adamw", learning_rate=1e-5, warmup_steps=0)
 _PAPER_LORA = OptimizerConfig(name="adamw", learning_rate=1e-4, warmup_steps=100)
@@ -71,6 +74,16 @@ PRESETS = {
             StageConfig("reference", num_steps=100, batch_size=4, optimizer=_TUNE),
             StageConfig("joint", num_steps=3650, batch_size=4, optimizer=_TUNE),
         ),
+    ),
+    "mini-onwards": TrainConfig(
+        start_from="mini",
+        model=MINI_MODEL,
+        perceptual_crop_px=_MINI_CROP_PX,
+        data=DataConfig(num_clips=3000, num_val_clips=16),
+        stages=(StageConfig("together", num_steps=12000, batch_size=32, optimizer=_ONWARDS),),
+        mixed_precision="bf16",
+        save_every=500,
+        sample_every=2000,
     ),
     "mini-finetune-bml": TrainConfig(
         start_from="mini",
@@ -122,7 +135,8 @@ PRESETS = {
         log_every=1,
     ),
 }
-"""`mini`: the shipped model, from scratch. `mini-finetune-bml`: its Background Motion Learner alone goes on.
+"""`mini`: the shipped model, from scratch. `mini-onwards`: all its networks go on together, for a GPU: some 14 times the clips
+that it has seen; nobody has run it to its end. `mini-finetune-bml`: its Background Motion Learner alone goes on.
 `mini-finetune-lora`: an adapter on it, everything else as it is. `cogvideox1.5-5b`: the paper's three stages with its numbers, full
 copies of the base's blocks; `cogvideox1.5-5b-lora`: the same stages with borrowed blocks, whose LoRA starts from zero and gets ten
 times the paper's learning rate. `finetune-bml`, `finetune-lora`: the two ways to fine-tune such a model, which is named with

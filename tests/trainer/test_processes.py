@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 from safetensors.torch import save_file
 
 from animateanywhere.checkpoint import save_checkpoint
@@ -16,12 +17,12 @@ from animateanywhere.errors import InputError
 from tests.tiny import TINY_MODEL, tiny_components
 from tests.trainer.killing import ROOT, weights
 from trainer.config import DataConfig, EpipolarConfig, OptimizerConfig, StageConfig, TrainConfig
-from trainer.events import StepDone, read_events
+from trainer.events import StepDone, ValidationDone, read_events
 from trainer.loop import Trainer
 from trainer.processes import join_processes
 from trainer.run_folder import RunFolder
 
-STEPS = {"joint": 3, "together": 2, "vae": 2}
+STEPS = {"joint": 3, "together": 2, "vae": 1}
 FACTS = ("total", "latent", "grad_norm", "perceptual", "epipolar", "suppressed_share", "degenerate_share")
 FACTS += ("latent_grad_norm", "perceptual_grad_norm", "epipolar_grad_norm")
 
@@ -34,7 +35,8 @@ def place(tmp_path_factory):
 def settings(place: Path, branch="copy", micro_batch_size=0, optimizer="adamw", steps=STEPS) -> TrainConfig:
     """Every term, every kind of random draw, clips of both orientations, networks of which no part is silent.
 
-    Nothing that jumps: the VAE, whose latents are rounded, comes last, and no key is suppressed for its attention's rank.
+    Nothing that jumps: the VAE, whose latents are rounded and whose absolute errors turn with rounding, comes last and makes
+    one step; and no key is suppressed for its attention's rank.
     """
     model = place / f"model-{branch}"
     if not model.exists():
@@ -91,7 +93,8 @@ def assert_alike(one: RunFolder, other: RunFolder, facts=FACTS) -> None:
     assert a.keys() == b.keys()
     for file, tensors in a.items():
         for name, tensor in tensors.items():
-            assert torch.allclose(tensor, b[file][name], rtol=1e-4, atol=5e-6), (file, name)
+            atol = 1e-4 if file.startswith("vae/") else 5e-6  # of the VAE's one step of up to 1e-2
+            assert torch.allclose(tensor, b[file][name], rtol=1e-4, atol=atol), (file, name)
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +107,26 @@ def whole(place):
 
 def test_a_batch_in_pieces_is_the_batch(place, whole):
     assert_alike(whole, alone(settings(place, micro_batch_size=1), place / "pieces"))
+
+
+@pytest.fixture
+def other_precision():
+    """accelerate settles a process' precision once: forgotten before and after."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
+def test_half_precision_trains_almost_as_full(place, whole, other_precision):
+    half = alone(replace(settings(place), mixed_precision="bf16"), place / "half")
+    expected, got = steps_of(whole), steps_of(half)
+    assert expected.keys() == got.keys()
+    for at, step in expected.items():
+        assert got[at].latent == pytest.approx(step.latent, rel=0.03) and got[at].latent != step.latent
+    losses = [[e.loss for e in read_events(run.events) if isinstance(e, ValidationDone)] for run in (whole, half)]
+    assert losses[1] == pytest.approx(losses[0], rel=0.03)
+    for tensors in weights(half).values():
+        assert not any(tensor.dtype == torch.bfloat16 for tensor in tensors.values())
 
 
 @pytest.fixture(scope="module")
