@@ -28,6 +28,7 @@ from trainer.metrics.motion import (
     read_camera,
     widened,
 )
+from trainer.metrics.perceptual import stage_world_distance
 from trainer.metrics.pixels import gradient_similarity_map, mean_inside, psnr, ssim_map
 from trainer.metrics.prompted import known, prompt_obeyed, seen
 from trainer.metrics.true_flow import displacement_px, exact_background_flow
@@ -189,6 +190,10 @@ def _pixel_rows(region: str, where: str) -> tuple[Metric, ...]:
         row(
             "gradient_similarity", "0..1", True, "likeness of edges, no network",
             lambda c, _: mean_inside(c.gradient_map, c.mask(region)),
+        ),
+        row(
+            "stage_world_distance", "0 or more", False, "features of this project's own network; not LPIPS",
+            lambda c, _: stage_world_distance(c.clip, c.truth.video, c.mask(region)),
         ),
         row(
             "lpips", "0 or more", False, "LPIPS 0.1 with VGG16",

@@ -9,8 +9,10 @@ from trainer.metrics.table import METRICS, Comparison, Metric, Truth, choose_met
 from trainer.metrics.weights import Networks
 
 ROWS = {row.name: row for row in METRICS}
-PIXELS = [name + region for name in ("psnr", "ssim", "gradient_similarity") for region in ("", "_in_background")]
-IN_PERSON = ["psnr_in_person", "ssim_in_person", "gradient_similarity_in_person"]
+PICTURES = {"psnr": 100, "ssim": 1, "gradient_similarity": 1, "stage_world_distance": 0}
+"""What compares pictures, and its value for equal ones."""
+PIXELS = [name + region for name in PICTURES for region in ("", "_in_background")]
+IN_PERSON = [f"{name}_in_person" for name in PICTURES]
 FLOW = [
     "background_flow_error",
     "background_flow_agreement",
@@ -18,7 +20,7 @@ FLOW = [
     "background_direction_error",
 ]
 CAMERA = ["camera_turn_error", "camera_move_error"]
-PERFECT = {name: 100 if "psnr" in name else 1 for name in PIXELS + IN_PERSON}
+PERFECT = {name + region: value for name, value in PICTURES.items() for region in ("", "_in_background", "_in_person")}
 PERFECT |= {"background_direction_right": 1, "prompt_obeyed": 1}
 NEARLY = {"epipolar_error": 0.25, "camera_turn_error": 0.5, "camera_move_error": 0.2}
 NEARLY |= {"background_flow_error": 1.2, "background_flow_error_share": 0.15, "background_direction_error": 5}
