@@ -120,9 +120,14 @@ def stage_world_clips(data: DataConfig, model: ModelConfig, split: str, on_done:
 
 def render_training_clip(seed: int, data: DataConfig, model: ModelConfig, textures: str = "auto") -> StageClip:
     """One clip at the model's size; the seed also decides the orientation. `textures`: as in `render_clip`."""
-    portrait = (seed * 2654435761 % 2**32) / 2**32 < data.portrait_share
-    width, height = (model.height, model.width) if portrait else (model.width, model.height)
+    width, height = clip_size(seed, data, model)
     return render_clip(seed, num_frames=model.num_frames, width=width, height=height, fps=model.fps, textures=textures)
+
+
+def clip_size(seed: int, data: DataConfig, model: ModelConfig) -> tuple[int, int]:
+    """(W, H) in pixels of a seed's clip: a share of them is portrait."""
+    portrait = (seed * 2654435761 % 2**32) / 2**32 < data.portrait_share
+    return (model.height, model.width) if portrait else (model.width, model.height)
 
 
 CROP_PX = 64

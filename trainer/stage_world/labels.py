@@ -11,6 +11,16 @@ HIDDEN_CONFIDENCE = 0.4
 _HIDDEN_BY_M = 0.12
 
 
+def camera_rays(
+    camera_from_world: np.ndarray, focal_px: np.ndarray, width: int, height: int, device: str | torch.device = "cpu"
+) -> Rays:
+    """Cameras [T,4,4] with focal lengths [T] and the principal point in the middle of the picture."""
+    rotation = camera_from_world[:, :3, :3]
+    centre = -np.einsum("tji,tj->ti", rotation, camera_from_world[:, :3, 3])
+    principal = np.broadcast_to(np.array([width / 2, height / 2]), (len(centre), 2))
+    return Rays(centre, rotation.transpose(0, 2, 1).copy(), focal_px, principal, width, height, torch.device(device))
+
+
 def centre_depth(canvas: Canvas) -> np.ndarray:
     """Depth at pixel centres, float32 [T,H,W]."""
     return canvas.depth[:, 1::2, 1::2].contiguous().cpu().numpy()

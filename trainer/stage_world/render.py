@@ -10,14 +10,14 @@ from trainer.stage_world.actions import ACTIONS
 from trainer.stage_world.atlas import Atlas, to_pixels
 from trainer.stage_world.cast import Rays
 from trainer.stage_world.clip import StageClip
-from trainer.stage_world.labels import centre_depth, intrinsics_px, person_masks, project_joints
-from trainer.stage_world.landmarks import body_joints, head_forward
+from trainer.stage_world.labels import camera_rays, centre_depth, intrinsics_px, person_masks, project_joints
 from trainer.stage_world.person import actor_cones
 from trainer.stage_world.photographer import PHOTOGRAPHERS, look
 from trainer.stage_world.reference import render_reference
 from trainer.stage_world.shading import Shader, add_props, empty_scene_canvas, paint_cones, shade_background
 from trainer.stage_world.shadow import cast_shadow
-from trainer.stage_world.shot import Shot, plan_shot, random_stream
+from trainer.stage_world.shot import Shot, plan_shot
+from trainer.stage_world.take import joints_in_world, random_stream
 
 _PERSON = 1000
 """Surface number of the person's first part, above those of any scene."""
@@ -47,7 +47,7 @@ def render_clip(
         textures=textures, action=action, photographer=photographer,
     )  # fmt: skip
     camera_from_world = look(shot.camera_path)
-    rays = _rays(camera_from_world, shot.camera_path.focal_px, width, height, torch.device(device))
+    rays = camera_rays(camera_from_world, shot.camera_path.focal_px, width, height, device)
     reference_rgb, reference_mask = render_reference(
         shot.actor, random_stream(seed, 4), width, height, rays.device, shot.scene.light
     )
@@ -80,11 +80,7 @@ def _render(shot: Shot, rays: Rays) -> dict[str, np.ndarray]:
     cast_shadow(picture, stage, performance, shot.actor.shape.height, scene.light)
     paint_cones(picture, full, shader, cones, _PERSON)
 
-    turn = performance.world_from_body
-    joints = performance.root[:, None] + np.einsum(
-        "tij,tkj->tki", turn, body_joints(shot.actor.shape, performance.bones)
-    )
-    gaze = np.einsum("tij,tj->ti", turn, head_forward(performance.bones))
+    joints, gaze = joints_in_world(shot.actor.shape, performance)
     human_mask, hand_mask = person_masks(full, cones, _PERSON)
     background_depth = centre_depth(stage)
     joints_px, joint_confidence = project_joints(joints, gaze, rays, background_depth)
@@ -114,13 +110,6 @@ def _check(seed, num_frames, width, height, fps, textures, action, photographer)
         raise InputError(f"action {action!r}: expected one of {', '.join(ACTIONS)}")
     if photographer is not None and photographer not in PHOTOGRAPHERS:
         raise InputError(f"photographer {photographer!r}: expected one of {', '.join(PHOTOGRAPHERS)}")
-
-
-def _rays(camera_from_world: np.ndarray, focal_px: np.ndarray, width: int, height: int, device: torch.device) -> Rays:
-    rotation = camera_from_world[:, :3, :3]
-    centre = -np.einsum("tji,tj->ti", rotation, camera_from_world[:, :3, 3])
-    principal = np.broadcast_to(np.array([width / 2, height / 2]), (len(centre), 2))
-    return Rays(centre, rotation.transpose(0, 2, 1).copy(), focal_px, principal, width, height, device)
 
 
 def _to_uint8(colour: torch.Tensor) -> np.ndarray:

@@ -3,17 +3,11 @@
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-
-from trainer.stage_world.actions import ACTIONS, Performance, choose_action, perform
-from trainer.stage_world.captions import caption_of
-from trainer.stage_world.movements import sample_style
+from trainer.stage_world.actions import Performance
 from trainer.stage_world.person import Actor, cast_actor
-from trainer.stage_world.photographer import PHOTOGRAPHERS, CameraPath, choose_photographer, sample_framing, watch
+from trainer.stage_world.photographer import CameraPath
 from trainer.stage_world.scene import Scene, build_scene
-
-_TREADMILL_SHARE = 0.08
-_SEEN_FROM_BEHIND_SHARE = 0.08
+from trainer.stage_world.take import plan_take, random_stream
 
 
 @dataclass(frozen=True)
@@ -40,33 +34,16 @@ def plan_shot(
     action: str | None,
     photographer: str | None,
 ) -> Shot:
-    """Draw a shot. Each part has its own random stream, so that a change to one leaves the others of a seed alone."""
-    actor, rng = cast_actor(random_stream(seed, 0)), random_stream(seed, 1)
-    drawn = choose_action(rng)
-    action = action or drawn
-    in_place = ACTIONS[action].travels and rng.random() < _TREADMILL_SHARE
-    drawn = choose_photographer(rng, ACTIONS[action].travels and not in_place)
-    photographer = photographer or ("hold" if in_place else drawn)
-    framing = sample_framing(random_stream(seed, 2), actor.shape.height, width, height)
-    heading = _choose_heading(rng, action, photographer) - framing.view_yaw
-    style = sample_style(rng)
-    performance = perform(action, actor.shape, style, num_frames, fps, heading=heading, in_place=in_place)
-    subject = watch(performance.root, fps)
-    path = PHOTOGRAPHERS[photographer].shoot(subject, framing)
-    scene = build_scene(random_stream(seed, 3), performance.root, path.position, framing.view_yaw, textures)
-    sentence = PHOTOGRAPHERS[photographer].sentences[0 if framing.side > 0 else 1]
-    caption = caption_of(action, sentence, in_place)
-    return Shot(actor, action, performance, photographer, path, scene, caption)
-
-
-def random_stream(seed: int, number: int) -> np.random.Generator:
-    """One of a seed's independent random streams."""
-    return np.random.default_rng([seed, number])
-
-
-def _choose_heading(rng: np.random.Generator, action: str, photographer: str) -> float:
-    """Radians against the view; 0 turns the person's front to the camera."""
-    if ACTIONS[action].travels:
-        return np.pi * float(rng.choice(PHOTOGRAPHERS[photographer].headings)) + rng.normal(0, 0.1)
-    back = np.pi if rng.random() < _SEEN_FROM_BEHIND_SHARE else 0.0
-    return back + rng.normal(0, 0.55)
+    """The take of this seed with clothes on and a place around it."""
+    take = plan_take(
+        seed, num_frames=num_frames, width=width, height=height, fps=fps, action=action, photographer=photographer
+    )
+    actor = cast_actor(random_stream(seed, 0))  # draws the same shape as the take's before the clothes
+    scene = build_scene(
+        random_stream(seed, 3),
+        take.performance.root,
+        take.camera_path.position,
+        take.framing.view_yaw,
+        textures,
+    )
+    return Shot(actor, take.action, take.performance, take.photographer, take.camera_path, scene, take.caption)
