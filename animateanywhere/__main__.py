@@ -184,7 +184,7 @@ def run_preview(args: argparse.Namespace, cancel: CancelToken) -> None:
     result = preview(request, model_config(args.model), on_progress=ProgressLine(), cancel=cancel)
     for note in result.notes:
         say(f"note: {note}")
-    print_variants(result.variants, result.chosen)
+    print_variants(result.camera.variants, result.chosen)
     print(f"{result.path}  draft, {result.seconds:.1f} s; generate with --prompt {shlex.quote(result.chosen.sentence)}")
 
 

@@ -5,7 +5,7 @@ model will make of either, and says so in the picture.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -79,10 +79,10 @@ def plan_draft(
     InputError if the pose does not allow the variant, has no such person, or shows nobody whose size can be told.
     """
     height, width = inputs.background.shape[:2]
-    pose = inputs.pose.contained_in((width, height))
+    pose = inputs.pose.contained_in((width, height)).resampled(inputs.fps, inputs.num_frames)
     camera = read_camera(pose, person=person, reader=reader, num_frames=inputs.num_frames, fps=inputs.fps)
     chosen, notes = choose_variant(camera, variant, prompt)
-    motion = puppet_motion(seen_body(_held(pose, inputs.num_frames, inputs.fps), person))
+    motion = puppet_motion(seen_body(_held(pose, inputs.num_frames), person))
     cutout = take_apart(inputs.person, inputs.person_joints, _SHARPER * float(motion.height_px.max()))
     return Draft(camera, chosen, cutout, motion, inputs.background, (*camera.notes, *notes, *cutout.notes))
 
@@ -100,11 +100,10 @@ def choose_variant(camera: ImpliedCamera, variant: str, prompt: str) -> tuple[Ca
     return camera.variants[0], ()
 
 
-def _held(pose: PoseSequence, num_frames: int, fps: float) -> PoseSequence:
-    """`num_frames` frames at `fps`; a pose that ends sooner stands still in its last frame."""
-    resampled = pose.resampled(fps, num_frames)
-    held = np.minimum(np.arange(num_frames), resampled.num_frames - 1)
-    return PoseSequence(resampled.joints_px[held], resampled.confidence[held], pose.image_size, fps)
+def _held(pose: PoseSequence, num_frames: int) -> PoseSequence:
+    """`num_frames` frames; a pose that ends sooner stands still in its last frame."""
+    held = np.minimum(np.arange(num_frames), pose.num_frames - 1)
+    return replace(pose, joints_px=pose.joints_px[held], confidence=pose.confidence[held])
 
 
 def _label(picture: np.ndarray, words: str) -> None:

@@ -12,7 +12,7 @@ from animateanywhere.cancel import CancelToken
 from animateanywhere.config import ModelConfig, PreviewConfig
 from animateanywhere.errors import InputError
 from animateanywhere.generate import GenerateRequest, plan
-from animateanywhere.geometry.camera_variants import CameraVariant
+from animateanywhere.geometry.camera_variants import CameraVariant, ImpliedCamera
 from animateanywhere.media import (
     VideoFrames,
     check_output_path,
@@ -24,7 +24,7 @@ from animateanywhere.media import (
 )
 from animateanywhere.model_folder import read_info, resolve_model
 from animateanywhere.pipeline import Progress
-from animateanywhere.pose.detector import load_pose_input
+from animateanywhere.pose.detector import PoseInput, load_pose_input
 from animateanywhere.pose.sequence import PoseSequence
 from animateanywhere.prepared_pose import notes_on, pose_for_person
 from animateanywhere.preview import PreviewInputs, plan_draft
@@ -50,8 +50,8 @@ class PreviewResult:
     video: VideoFrames
     path: Path
     chosen: CameraVariant
-    variants: tuple[CameraVariant, ...]
-    """All that the pose allows, the most probable first."""
+    camera: ImpliedCamera
+    """All variants that the pose allows, the most probable first."""
     seconds: float
     drawing_seconds: float
     """Of them: everything after pose and cut-out."""
@@ -85,18 +85,12 @@ def preview(
         on_progress(Progress(phase, done, total, elapsed, elapsed / done * (total - done) if done else None))
 
     report("person", 0, 1)
-    human = read_image(clip.human)
-    size = limited_size(human.shape[1], human.shape[0], _PERSON_SIDE_PX)
-    person, joints = cut_out_with_joints(np.ascontiguousarray(resized(human, size)))
-    background = cover_crop(
-        read_image(clip.background)[..., :3], request.preview.size_for(planned.width, planned.height)
-    )
+    pictures = _pictures(clip, request.preview.size_for(planned.width, planned.height))
     cancel.raise_if_set()
     pose, aligned = _pose_for(clip, model, planned.num_frames, report, cancel)
     drawing = time.monotonic()
-    inputs = PreviewInputs(person, joints, background, pose, planned.num_frames, model.fps)
     draft = plan_draft(
-        inputs,
+        PreviewInputs(*pictures, pose, planned.num_frames, model.fps),
         variant=request.preview.variant,
         prompt=config.prompt,
         person=config.person,
@@ -111,9 +105,29 @@ def preview(
     write_video(video, clip.output, comment=_comment(request, draft.chosen) if config.metadata else None)
     ended = time.monotonic()
     notes = (*planned.notes, *aligned, *draft.notes)
-    return PreviewResult(
-        video, clip.output, draft.chosen, draft.camera.variants, ended - started, ended - drawing, notes
-    )
+    return PreviewResult(video, clip.output, draft.chosen, draft.camera, ended - started, ended - drawing, notes)
+
+
+def found_joints(path: Path, **options) -> PoseInput:
+    """A pose whose joints are known, of any file that `load_pose_input` takes; `options` are its.
+
+    Raises InputError like that function, and for a drawn skeleton that cannot be read back.
+    """
+    found = load_pose_input(path, **options)
+    if found.sequence is None:
+        raise InputError(
+            f"{Path(path).name} is a drawn skeleton whose joints cannot be told, expected one person in OpenPose's or "
+            "DWPose's colours: generate takes it as it is, a preview needs joints"
+        )
+    return found
+
+
+def _pictures(clip: GenerateRequest, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
+    """The person cut out, their joints, and the place at `size` (W, H)."""
+    human = read_image(clip.human)
+    person_size = limited_size(human.shape[1], human.shape[0], _PERSON_SIDE_PX)
+    person, joints = cut_out_with_joints(np.ascontiguousarray(resized(human, person_size)))
+    return person, joints, cover_crop(read_image(clip.background)[..., :3], size)
 
 
 def _pose_for(
@@ -125,7 +139,7 @@ def _pose_for(
 ) -> tuple[PoseSequence, tuple[str, ...]]:
     """The joints that the clip is made of, and notes on them."""
     config = clip.config
-    found = load_pose_input(
+    found = found_joints(
         clip.pose,
         detector=config.detector,
         fps=model.fps,
@@ -133,11 +147,6 @@ def _pose_for(
         on_progress=lambda done, total: report("pose", done, total),
         cancel=cancel,
     )
-    if found.sequence is None:
-        raise InputError(
-            f"{clip.pose.name} is a drawn skeleton whose joints cannot be told, expected one person in OpenPose's or "
-            "DWPose's colours: generate takes it as it is, a preview needs joints"
-        )
     if found.drawn is not None and config.person != 0:
         raise InputError(f"person {config.person}: a drawn skeleton shows one person, choose person 0")
     notes = notes_on(found.sequence.resampled(model.fps, num_frames), config.person)

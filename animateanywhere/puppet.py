@@ -31,6 +31,7 @@ _STRETCH = {"foot": (0.6, 1.5), "head": (0.9, 1.1)}
 _ANY_STRETCH = (0.12, 1.35)
 _TURN = {"head": 0.7, "foot": 0.9}
 """Radians that a piece turns at most against the picture: a face that lies on its side is no preview."""
+_PROFILE = 0.8
 _THINNEST_TORSO = 0.6
 """Of the torso's width: that of somebody seen from the side."""
 _SHOWN = 0.85
@@ -102,7 +103,7 @@ def _draw_bone(
         _draw_grey(canvas, bone, joints, height)
     if piece is None:
         return
-    matrix = _placing(cutout, bone, joints, height)
+    matrix = _placing(cutout, bone, joints, height, motion.facing[frame])
     matrix[:, 2] += matrix[:, :2] @ (np.array(piece.left_top) + 0.5) - 0.5
     h, w = piece.rgba.shape[:2]
     corners = np.array([(0, 0), (w, 0), (0, h), (w, h)]) @ matrix[:, :2].T + matrix[:, 2]
@@ -115,7 +116,7 @@ def _draw_bone(
     _over(canvas[low[1] : high[1], low[0] : high[0]], drawn)
 
 
-def _placing(cutout: CutOut, bone: Bone, joints: np.ndarray, height: float) -> np.ndarray:
+def _placing(cutout: CutOut, bone: Bone, joints: np.ndarray, height: float, facing: float) -> np.ndarray:
     """float64 [2, 3]: places of the cut-out's picture to places of the clip, so that the bone lies on the pose's."""
     scale = height / cutout.height_px
     kind = bone.name.split()[0]
@@ -123,6 +124,8 @@ def _placing(cutout: CutOut, bone: Bone, joints: np.ndarray, height: float) -> n
     there = joints[bone.tip] - joints[bone.root]
     own_length, length = (max(float(np.linalg.norm(v)), 1e-3) for v in (own, there))
     turn = float(np.angle(complex(*there) / complex(*own))) if min(own_length, length) > 1e-2 else 0.0
+    if kind == "head" and np.isfinite(facing):  # from the side a face lies before the neck: that is no bow
+        turn *= 1 - _PROFILE * abs(np.sin(facing))
     most = _TURN.get(kind, np.pi)
     turn = float(np.clip(turn, -most, most))
     low, high = _STRETCH.get(kind, _ANY_STRETCH)

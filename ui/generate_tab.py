@@ -16,6 +16,7 @@ from ui.fragments import facts, message, notes_list, plan_line, progress_bar, se
 from ui.jobs import JobView
 from ui.outcomes import attempt
 from ui.pose_work import PoseTask
+from ui.preview_work import sentence_in
 from ui.services import Services
 from ui.updates import button
 from ui.uploads import uploaded_path
@@ -62,7 +63,7 @@ class GenerateTab:
             return {self.plan: "", self.pose_plan: ""}
 
         def work() -> str:
-            clip_task = self._task(human, background, task, values)
+            clip_task = self.task(human, background, task, *values)
             planned = plan_clip(clip_task, self.services)
             return plan_line(planned.describe(), planned.notes)
 
@@ -72,7 +73,7 @@ class GenerateTab:
 
     def submit(self, visitor: str, human: dict | None, background: dict | None, task: PoseTask | None, *values) -> dict:
         """Ask for a clip of the page's inputs."""
-        return self._submit(visitor, lambda: self._task(human, background, task, values))
+        return self._submit(visitor, lambda: self.task(human, background, task, *values))
 
     def submit_example(self, visitor: str) -> dict:
         """Ask for a clip of the bundled example with the model's own settings, whatever the page holds."""
@@ -156,7 +157,8 @@ class GenerateTab:
             if spec.optional
         }
 
-    def _task(self, human: dict | None, background: dict | None, task: PoseTask | None, values) -> ClipTask:
+    def task(self, human: dict | None, background: dict | None, task: PoseTask | None, *values) -> ClipTask:
+        """The page's inputs as one clip to make. Raises InputError for what is missing or not allowed."""
         person, place = uploaded_path(human), uploaded_path(background)
         for missing, what in ((person, "picture of a person"), (place, "background picture"), (task, "pose")):
             if missing is None:
@@ -265,6 +267,7 @@ def _facts(clip: Clip) -> list[tuple[str, str]]:
         ("Seed", str(clip.seed)),
         ("Length", f"{clip.num_frames} frames at {clip.fps:g} fps, {clip.num_frames / clip.fps:.1f} s"),
         ("Size", f"{width}×{height}"),
+        *([("Asked for", said)] if (said := sentence_in(clip.task.config.prompt)) else []),
         ("Made in", seconds(clip.seconds)),
         ("Model", clip.model_name),
         ("File", str(clip.path)),
