@@ -107,13 +107,14 @@ def _held(pose: PoseSequence, num_frames: int) -> PoseSequence:
 
 
 def _label(picture: np.ndarray, words: str) -> None:
-    """Write in the lower left corner, in place, on a darkened strip."""
+    """Write in the upper right corner, in place, on a darkened strip: feet are below, players' own labels on the left."""
     height, width = picture.shape[:2]
     scale = _LETTERS * max(width, height) / 22
     (long, tall), below = cv2.getTextSize(words, _FONT, scale, 1)
     if long > width - 8:
         scale *= (width - 8) / long
         (long, tall), below = cv2.getTextSize(words, _FONT, scale, 1)
-    strip = picture[max(0, height - tall - below - 6) :, : long + 8]
+    left = max(0, width - long - 8)
+    strip = picture[: tall + below + 6, left:]
     strip[:] = (strip * _STRIP).astype(np.uint8)
-    cv2.putText(picture, words, (4, height - below - 2), _FONT, scale, (255, 255, 255), 1, cv2.LINE_AA)
+    cv2.putText(picture, words, (left + 4, tall + 3), _FONT, scale, (255, 255, 255), 1, cv2.LINE_AA)

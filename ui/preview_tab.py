@@ -112,11 +112,12 @@ class PreviewTab:
             self.use_button: button(self.use_button, True),
         }
 
-    def use(self, drawn: DraftShown | None, prompt: str | None) -> dict | str:
-        """The prompt of Generate with the chosen camera in it."""
+    def use(self, drawn: DraftShown | None, prompt: str | None) -> tuple:
+        """The prompt of Generate with the chosen camera in it, and what its clip will be compared with."""
         if drawn is None:
-            return gr.skip()
-        return asking_for(prompt or "", drawn.variant(drawn.chosen).sentence)
+            return gr.skip(), gr.skip()
+        chosen = drawn.variant(drawn.chosen)
+        return asking_for(prompt or "", chosen.sentence), chosen.motion
 
     def stop(self, visitor: str) -> None:
         """Ask this visitor's draft to end."""
@@ -183,7 +184,7 @@ def wire_preview(tab: PreviewTab, clips: GenerateTab, pictures: list[gr.Image], 
     tab.variants.input(tab.choose, [tab.visitor, tab.drawn, tab.variants], started, **CHOICE)
     tab.stop_button.click(tab.stop, tab.visitor, **QUIET)
     prompt = clips.settings["prompt"]
-    used = tab.use_button.click(tab.use, [tab.drawn, prompt], prompt, **CHOICE)
+    used = tab.use_button.click(tab.use, [tab.drawn, prompt], [prompt, clips.motion], **CHOICE)
     used.then(lambda: gr.Tabs(selected="generate"), None, tabs, **QUIET)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from animateanywhere.cancel import CancelToken
 from animateanywhere.config import ModelConfig, PreviewConfig
-from ui.clip_work import ClipTask
+from ui.clip_work import AskedMotion, ClipTask
 from ui.jobs import Step
 from ui.pose_work import PoseTask, find_pose
 from ui.services import Services
@@ -40,6 +40,12 @@ class VariantShown:
     """How it moves, with numbers."""
     picture: Path
     """Its path, from above and from the side."""
+    flow: tuple[tuple[float, float], ...]
+    """What it does to the background, as a finished clip's movement is measured."""
+
+    @property
+    def motion(self) -> AskedMotion:
+        return AskedMotion(self.sentence, self.flow)
 
 
 @dataclass(frozen=True)
@@ -142,18 +148,23 @@ def _found(
 
 
 def _shown(camera: "ImpliedCamera", folder: Path) -> tuple[VariantShown, ...]:
-    return tuple(_variant_shown(variant, camera.distance_m, folder) for variant in camera.variants)
+    return tuple(_variant_shown(variant, camera, folder) for variant in camera.variants)
 
 
-def _variant_shown(variant: "CameraVariant", distance_m: float, folder: Path) -> VariantShown:
+def _variant_shown(variant: "CameraVariant", camera: "ImpliedCamera", folder: Path) -> VariantShown:
     import numpy as np
 
+    from animateanywhere.geometry.background_flow import net_flow_px
     from animateanywhere.geometry.camera_path_picture import describe_path, path_picture
     from animateanywhere.geometry.camera_plot import write_plot
     from animateanywhere.geometry.camera_readout import numbers_line, read_out
     from animateanywhere.geometry.camera_variants import PERSON_M
 
+    cameras = variant.cameras
     picture = folder / f"path_{variant.name.replace(' ', '_')}.png"
-    write_plot(picture, path_picture(variant.cameras, np.array([0.0, 0.0, distance_m]), PERSON_M))
-    words = f"It {describe_path(variant.cameras)}. At the end: {numbers_line(read_out(variant.cameras), unit='m')}."
-    return VariantShown(variant.name, variant.sentence, variant.probability, words, picture)
+    write_plot(picture, path_picture(cameras, np.array([0.0, 0.0, camera.distance_m]), PERSON_M))
+    words = f"It {describe_path(cameras)}. At the end: {numbers_line(read_out(cameras), unit='m')}."
+    flow = net_flow_px(cameras, camera.far_m) / max(cameras.image_size)
+    return VariantShown(
+        variant.name, variant.sentence, variant.probability, words, picture, tuple(map(tuple, flow.tolist()))
+    )

@@ -7,11 +7,12 @@ import numpy as np
 
 from animateanywhere.geometry.cameras import CameraPath
 
-_GRID = (8, 6)
+GRID = (8, 6)
+"""Columns and rows of the cells in which a background's movement is looked at."""
 _NEAREST_M = 0.05
 
 
-def picture_grid(image_size: tuple[int, int], columns: int = _GRID[0], rows: int = _GRID[1]) -> np.ndarray:
+def picture_grid(image_size: tuple[int, int], columns: int = GRID[0], rows: int = GRID[1]) -> np.ndarray:
     """float64 [N, 2]: middles of equal cells of a picture (W, H), in pixels, row by row."""
     width, height = image_size
     x, y = (np.arange(columns) + 0.5) * width / columns, (np.arange(rows) + 0.5) * height / rows
