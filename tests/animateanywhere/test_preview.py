@@ -97,6 +97,16 @@ def test_a_mistake_is_one_line_and_exit_code_2(bad, model, tmp_path, capsys):
     assert not list(tmp_path.glob("*out*.mp4"))
 
 
+def test_a_pose_of_hands_only_is_one_line(model, tmp_path, capsys):
+    hands = np.zeros_like(FOLLOWED.confidence)
+    hands[:, 91:] = 1.0
+    PoseSequence.from_stage(FOLLOWED.joints_px, hands, SIZE, 8.0).to_json(tmp_path / "hands.json")
+    assert main(preview_words(tmp_path, model, pose=str(tmp_path / "hands.json"))) == 2
+    assert main(["camera", str(tmp_path / "hands.json")]) == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 2 and all("give" in line for line in lines), lines
+
+
 def test_the_same_inputs_give_the_same_file(model, tmp_path):
     words = preview_words(tmp_path, model)
     assert main(words) == 0

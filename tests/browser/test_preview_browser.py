@@ -2,7 +2,7 @@
 
 from playwright.sync_api import expect
 
-from tests.browser.test_browser import open_tab, upload, wait_for_clip
+from tests.browser.test_browser import open_tab, wait_for_clip
 
 
 def test_a_chosen_camera_travels_to_the_clip(page, served):
@@ -25,13 +25,3 @@ def test_a_chosen_camera_travels_to_the_clip(page, served):
     wait_for_clip(page)
     expect(page.locator("#about")).to_contain_text(other)
     expect(page.locator("#about dt", has_text="Background")).to_be_visible()
-
-
-def test_a_pose_with_nobody_in_it_has_no_draft_but_a_reason(page, served):
-    open_tab(page, "Pose")
-    upload(page, "#pose-upload", served.files.no_person)
-    expect(page.locator("#pose-facts")).to_contain_text("empty.mp4")
-    open_tab(page, "Preview")
-    page.locator("#preview").click()
-    expect(page.locator("#preview-note")).to_contain_text("obody found")
-    expect(page.locator("#preview")).to_be_enabled()

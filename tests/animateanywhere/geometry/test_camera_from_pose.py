@@ -9,6 +9,7 @@ from animateanywhere.geometry.body_motion import SeenBody, observe
 from animateanywhere.geometry.camera_from_pose import HYPOTHESES, implied_camera
 from animateanywhere.geometry.camera_readout import read_out
 from animateanywhere.geometry.camera_variants import PERSON_M, SENTENCES, first_view, moving_camera
+from tests.animateanywhere.geometry.stage_takes import stage_scores
 from tests.animateanywhere.geometry.walkers import (
     DISTANCE,
     FOCAL,
@@ -19,7 +20,7 @@ from tests.animateanywhere.geometry.walkers import (
     stick_figure,
     without,
 )
-from trainer.implied_camera import FOLLOWERS, score_takes
+from trainer.implied_camera import FOLLOWERS
 from trainer.stage_world.photographer import CAMERA_SENTENCES
 
 SECONDS = 23 / FPS
@@ -172,18 +173,13 @@ def test_curves_go_the_way_their_names_say():
     assert read_out(moving_camera(view, 2, zoom=np.array([1, 1.5]))).zoom[-1] == pytest.approx(1.5)
 
 
-@pytest.fixture(scope="module")
-def stage_scores():
-    return score_takes("val", 160)
-
-
-def test_on_stage_world_followers_are_read_in_the_right_direction(stage_scores):
-    followed = [s for s in stage_scores if s.method == "geometric" and s.moves and s.photographer in FOLLOWERS]
+def test_on_stage_world_followers_are_read_in_the_right_direction():
+    followed = [s for s in stage_scores("geometric") if s.moves and s.photographer in FOLLOWERS]
     assert len(followed) > 25
     assert np.mean([s.cosine > RIGHT_COSINE for s in followed]) >= 0.8
 
 
-def test_on_stage_world_still_cameras_are_seldom_given_motion(stage_scores):
-    held = [s for s in stage_scores if s.method == "geometric" and s.photographer == "hold" and not s.treadmill]
+def test_on_stage_world_still_cameras_are_seldom_given_motion():
+    held = [s for s in stage_scores("geometric") if s.photographer == "hold" and not s.treadmill]
     assert len(held) > 15
     assert np.mean([s.told_px > 2 for s in held]) <= 0.3

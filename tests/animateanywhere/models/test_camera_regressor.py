@@ -22,8 +22,9 @@ from animateanywhere.models.camera_regressor import (
     save_regressor,
     walked,
 )
+from tests.animateanywhere.geometry.stage_takes import stage_scores
 from tests.animateanywhere.geometry.walkers import FPS, SIZE, enlarged, stick_figure
-from trainer.implied_camera import FOLLOWERS, score_takes
+from trainer.implied_camera import FOLLOWERS
 
 RIGHT_COSINE = np.cos(np.radians(45))
 
@@ -103,7 +104,7 @@ def test_the_shipped_weights_are_small_and_hold_still_exactly():
 
 
 def test_on_stage_world_followers_are_read_in_the_right_direction():
-    scores = [s for s in score_takes("val", 160) if s.method == "learned"]
+    scores = stage_scores("learned")
     followed = [s for s in scores if s.moves and s.photographer in FOLLOWERS]
     assert len(followed) > 25 and np.mean([s.cosine > RIGHT_COSINE for s in followed]) >= 0.88
     held = [s for s in scores if s.photographer == "hold" and not s.treadmill]
