@@ -64,6 +64,9 @@ _SHARED_REACH = 1.5
 """In half widths from a shared joint: farther into its neighbour a limb's piece would stick out as soon as it bends."""
 _HAIR = 0.55
 """Cost of belonging to the head above the shoulders, over what it would be: hair falls beside the face."""
+_COLLAR = 0.02
+"""Of the standing height: as far above the middle of the shoulders cloth is the torso's."""
+_ON_SHOULDERS = 0.045
 _HAND_MARGIN = 0.012
 """Of the standing height: flesh around the joints of a hand."""
 _FILLED_INSIDE = {"torso": _IN_TORSO, "thigh": 0.9}
@@ -194,9 +197,13 @@ def _pieces(picture: np.ndarray, joints: np.ndarray, height: float, hands: dict[
         near = (costs[number] <= _SHARED * least) & _beside_joints(bone, joints, height, shape)
         near |= _around_joints(bone, joints, height, shape, _SHARED_RADIUS)
         mask = (owner == number) | (near & np.isin(owner, _neighbours(bone)))
+        if bone.name == "torso":  # and what lies on the shoulders: the head turns away from it
+            mask |= (owner == 1) & (_along(joints, NECK, HEAD, shape) < _ON_SHOULDERS * height)
         source, inside = picture, _FILLED_INSIDE.get(bone.name.split()[0])
         if inside is not None:
             within = costs[number] <= inside
+            if number:  # a thigh begins at the hip: rounded over it, it would stand out like a pillow
+                within &= _along(joints, bone.root, bone.tip, shape) > 0
             source, filled = _filled_in(picture, owner, number, within, height)
             mask |= filled | (within & (number == 0))
         piece = _piece(bone, source, mask & (source[..., 3] > 0), joints, height)
@@ -222,11 +229,16 @@ def _claim_hand(cost: np.ndarray, outline: np.ndarray, height: float) -> None:
 
 def _hair(joints: np.ndarray, height: float, shape: tuple[int, int]) -> np.ndarray:
     """float32 [h, w]: factor on the head's cost, lower above the shoulders."""
+    above = _along(joints, NECK, HEAD, shape) > _COLLAR * height
+    return np.where(above, np.float32(_HAIR), np.float32(1.0))
+
+
+def _along(joints: np.ndarray, root: int, tip: int, shape: tuple[int, int]) -> np.ndarray:
+    """float32 [h, w]: pixels in the direction from one joint to another, 0 at the first."""
     y, x = np.mgrid[: shape[0], : shape[1]].astype(np.float32) + 0.5
-    up = joints[HEAD] - joints[NECK]
-    up = up / max(float(np.linalg.norm(up)), 1e-3)
-    above = (x - joints[NECK, 0]) * up[0] + (y - joints[NECK, 1]) * up[1]
-    return np.where(above > 0, np.float32(_HAIR), np.float32(1.0))
+    way = joints[tip] - joints[root]
+    way = way / max(float(np.linalg.norm(way)), 1e-3)
+    return (x - joints[root, 0]) * way[0] + (y - joints[root, 1]) * way[1]
 
 
 def _neighbours(bone: Bone) -> list[int]:

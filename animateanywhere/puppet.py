@@ -154,7 +154,9 @@ def _draw_grey(canvas: np.ndarray, bone: Bone, joints: np.ndarray, height: float
     shade = round(_GREY * _GREY_ALPHA / 255)
     a, b = (np.rint(end - low).astype(int).tolist() for end in ends)
     cv2.line(drawn, a, b, (shade, shade, shade, _GREY_ALPHA), thickness, cv2.LINE_AA)
-    _over(canvas[low[1] : high[1], low[0] : high[0]], drawn)
+    under = canvas[low[1] : high[1], low[0] : high[0]]
+    drawn[under[..., 3] >= _GREY_ALPHA] = 0  # where two overlap, at a knee, they are one
+    _over(under, drawn)
 
 
 def _draw_shadow(canvas: np.ndarray, motion: PuppetMotion, frame: int) -> None:
