@@ -14,6 +14,8 @@ from animateanywhere.geometry.cameras import CameraPath
 
 _MAP_STEP = 8
 """Pixels between the places that are worked out exactly; between them straight lines are good enough."""
+_SIDES, _ABOVE, _BELOW = 0.4, 0.25, 0.1
+"""Of width or height: how much beside an edge its mirror image may show. Below the picture is ground, never walls."""
 _NEAREST = 0.05
 """Of the distance to the far plane: ground nearer than this to the first camera was never in the picture."""
 
@@ -22,7 +24,7 @@ def moving_background(background: np.ndarray, cameras: CameraPath, far: float) -
     """Yield uint8 [H, W, 3], one per camera, from the picture uint8 [H, W, 3] that the first camera took.
 
     The world is the ground y = 0 (y down) up to an upright plane at `far` ahead of the first camera, in the path's unit.
-    What the picture does not show is its mirror image beyond the edge. Raises InputError if sizes differ or `far` is not
+    What the picture does not show is a mirror image of what lies beside the edge. Raises InputError if sizes differ or `far` is not
     positive.
     """
     height, width = background.shape[:2]
@@ -47,8 +49,19 @@ def _seen_by(background: np.ndarray, cameras: CameraPath, frame: int, far: float
     source = first_camera_pixels(cameras, frame, np.stack([x.ravel(), y.ravel()], axis=1), far)
     source = np.clip(source, [-width, -height], [2 * width, 2 * height]).reshape(rows, columns, 2)
     # Corners of the coarse map lie on the picture's corners: centres of pixels are half a pixel inside.
-    fine = _stretched(source.astype(np.float32), width, height) - 0.5
+    fine = _folded(_stretched(source.astype(np.float32), width, height), width, height) - 0.5
     return cv2.remap(background, fine, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+
+
+def _folded(source: np.ndarray, width: int, height: int) -> np.ndarray:
+    """float32 [H, W, 2] with places beyond an edge mirrored into the band beside it, the slower the farther they are."""
+    for axis, far, before, after in ((0, width, _SIDES, _SIDES), (1, height, _ABOVE, _BELOW)):
+        place = source[..., axis]
+        for beyond, band, sign, edge in ((-place, before, 1, 0), (place - far, after, -1, far)):
+            out = beyond > 0
+            if out.any():
+                place[out] = edge + sign * band * far * (1 - np.exp(-beyond[out] / (band * far)))
+    return source
 
 
 def first_camera_pixels(cameras: CameraPath, frame: int, points_px: np.ndarray, far: float) -> np.ndarray:

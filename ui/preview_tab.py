@@ -119,6 +119,12 @@ class PreviewTab:
         chosen = drawn.variant(drawn.chosen)
         return asking_for(prompt or "", chosen.sentence), chosen.motion
 
+    def on_inputs(self, drawn: DraftShown | None) -> dict:
+        """Another person, place or pose was chosen: what is shown is still of the one before."""
+        if drawn is None:
+            return gr.skip()
+        return {self.note: message("info", "The inputs have changed since this draft: press Preview for a new one.")}
+
     def stop(self, visitor: str) -> None:
         """Ask this visitor's draft to end."""
         job_id = self.services.runner.unfinished(visitor, KIND)
@@ -156,10 +162,15 @@ def create_preview_tab(services: Services, visitor: gr.Textbox) -> PreviewTab:
             use = gr.Button("Use this motion", interactive=False, elem_id="use-motion")
         with gr.Column(min_width=300, scale=3):
             options = {"interactive": False, "autoplay": True, "loop": True, "height": 340, "buttons": []}
-            draft = gr.Video(label="Draft: not what the model will make", elem_id="preview-draft", **options)
+            gr.HTML(
+                "<h2>Draft</h2><p class='aa-hint'>It shows places and movements, not what the model will make of them.</p>",
+                elem_classes="aa-column-title",
+            )
+            # Labels would lie over what is written in the pictures.
+            draft = gr.Video(label="Draft", show_label=False, elem_id="preview-draft", **options)
             path = gr.Image(
                 label="The camera's path",
-                show_label=False,  # it would lie over the picture's own titles
+                show_label=False,
                 interactive=False,
                 visible=False,
                 buttons=["fullscreen"],
@@ -183,6 +194,8 @@ def wire_preview(tab: PreviewTab, clips: GenerateTab, pictures: list[gr.Image], 
     tab.preview_button.click(submit, inputs, started, **CHOICE, **RAW)
     tab.variants.input(tab.choose, [tab.visitor, tab.drawn, tab.variants], started, **CHOICE)
     tab.stop_button.click(tab.stop, tab.visitor, **QUIET)
+    changes = [pose.change, *(picture.change for picture in pictures)]
+    gr.on(changes, tab.on_inputs, tab.drawn, tab.note, **QUIET, **LATEST)
     prompt = clips.settings["prompt"]
     used = tab.use_button.click(tab.use, [tab.drawn, prompt], [prompt, clips.motion], **CHOICE)
     used.then(lambda: gr.Tabs(selected="generate"), None, tabs, **QUIET)
