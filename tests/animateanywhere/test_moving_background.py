@@ -60,6 +60,13 @@ def test_zooming_out_mirrors_the_edges():
         assert np.abs(within.astype(int) - beyond).max() < 40
 
 
+def test_what_lies_below_the_picture_is_ground_again_and_never_a_wall():
+    picture = np.full((96, 160, 3), (40, 60, 200), np.uint8)
+    picture[-14:] = (200, 60, 40)
+    *_, last = moving_background(picture, above_ground(forward=-2.0), FAR)
+    assert (last[-20:, :, 0] > 150).all(), "a mirror of the whole picture would show the wall again"
+
+
 @pytest.mark.parametrize("right, forward", [(30.0, 0.0), (0.0, 8.99), (0.0, 40.0), (0.0, -40.0), (-5.0, -5.0)])
 def test_wild_paths_are_never_black_and_never_fail(right, forward):
     for frame in moving_background(photograph(), above_ground(right, forward), FAR):
