@@ -73,7 +73,8 @@ _FILLED_INSIDE = {"torso": _IN_TORSO, "thigh": 0.9}
 """Pieces that are made whole where arms lie over them, and up to which cost they reach there."""
 _LEAST_PIECE = 0.0006
 """Of a square standing height: smaller pieces are none."""
-_VISIBLE = 16
+_VISIBLE, _SOLID = 16, 220
+"""Alpha from which on a pixel counts, and from which on its colour is the person's alone."""
 _FILL_PX = 3
 _ARM_MARGIN = 0.02
 """Of the standing height: so far around an arm its sleeve, shadow and outline may reach over the body behind it."""
@@ -296,7 +297,7 @@ def _filled_in(
     """
     visible = picture[..., 3] >= _VISIBLE
     arms = [k for k, bone in enumerate(BONES) if "arm" in bone.name]
-    hidden, own = inside & np.isin(owner, arms), (owner == number) & visible
+    hidden, own = inside & np.isin(owner, arms), (owner == number) & (picture[..., 3] >= _SOLID)
     reach = 2 * max(1, round(_ARM_MARGIN * height)) + 1
     around = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
     hidden = inside & (cv2.dilate(hidden.astype(np.uint8), around) > 0)

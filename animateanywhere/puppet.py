@@ -36,7 +36,8 @@ _THINNEST_TORSO = 0.6
 """Of the torso's width: that of somebody seen from the side."""
 _SHOWN = 0.85
 """A bone that the picture shows less of than this is drawn in grey underneath."""
-_GREY, _GREY_ALPHA = 165, 150
+_GREY, _GREY_ALPHA, _GREY_BEGINS = 165, 150, 0.4
+"""Shade, opacity, and how far along a bone that the picture shows in part grey begins."""
 _SHADOW_ALPHA, _SHADOW_WIDTH, _SHADOW_FLATNESS = 70, 0.2, 0.22
 
 
@@ -100,7 +101,7 @@ def _draw_bone(
 ) -> None:
     joints, height = motion.joints[frame], motion.height_px[frame]
     if piece is None or (piece.covered < _SHOWN and bone.name != "torso"):
-        _draw_grey(canvas, bone, joints, height)
+        _draw_grey(canvas, bone, joints, height, 0.0 if piece is None else _GREY_BEGINS)
     if piece is None:
         return
     matrix = _placing(cutout, bone, joints, height, motion.facing[frame])
@@ -141,8 +142,9 @@ def _placing(cutout: CutOut, bone: Bone, joints: np.ndarray, height: float, faci
     return np.column_stack([linear, joints[bone.root] - linear @ start])
 
 
-def _draw_grey(canvas: np.ndarray, bone: Bone, joints: np.ndarray, height: float) -> None:
+def _draw_grey(canvas: np.ndarray, bone: Bone, joints: np.ndarray, height: float, begins: float) -> None:
     ends = joints[[bone.root, bone.tip]]
+    ends[0] += begins * (ends[1] - ends[0])
     if bone.name == "head":
         ends = joints[[HEAD, HEAD]]
     thickness = max(1, round(1.5 * bone.radius * height))
