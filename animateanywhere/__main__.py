@@ -1,19 +1,22 @@
-"""`python -m animateanywhere generate|pose|camera|epipolar|doctor`: everything the page does, from the command line."""
+"""`python -m animateanywhere generate|preview|pose|camera|epipolar|doctor`: everything the page does, from the command line."""
 
 import argparse
 import dataclasses
+import shlex
 import signal
 import sys
 import typing
 from pathlib import Path
 
 from animateanywhere.cancel import CancelToken
-from animateanywhere.config import GenerateConfig, field_help
+from animateanywhere.config import GenerateConfig, PreviewConfig, field_help
 from animateanywhere.errors import Cancelled, InputError
 from animateanywhere.memory import keep_freed_memory
 
 PICTURE_SIDE_PX = 640
 """Longest side of the video that `pose --picture` draws: all its frames are held in memory."""
+
+_IMPLIED_UNIT = "metres if the person is 1.7 m tall"
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -23,15 +26,10 @@ def build_parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     generate = commands.add_parser("generate", help="make a video; without options, the bundled example")
-    for name, text in (
-        ("human", "picture of the person"),
-        ("background", "picture of the place"),
-        ("pose", "video of a moving person, drawn skeleton video, or pose json"),
-    ):
-        generate.add_argument(f"--{name}", type=Path, help=f"{text} (default: the bundled example)")
-    generate.add_argument("--model", default="mini", help="'mini', a model folder, or a Hub id (default: mini)")
-    generate.add_argument("--output", type=Path, default=Path("out.mp4"), help="the mp4 to write (default: out.mp4)")
-    add_config_options(generate, GenerateConfig)
+    add_clip_options(generate, Path("out.mp4"))
+    drafted = commands.add_parser("preview", help="draw a draft of the same clip in seconds, without a model")
+    add_clip_options(drafted, Path("preview.mp4"))
+    add_config_options(drafted, PreviewConfig)
     add_pose_options(
         commands.add_parser("pose", help="find the joints of people in a video, look them over, repair them")
     )
@@ -40,6 +38,18 @@ def build_parser() -> argparse.ArgumentParser:
     doctor = commands.add_parser("doctor", help="say what this machine has and what works on it")
     doctor.add_argument("--json", action="store_true", help="print json instead of lines")
     return parser
+
+
+def add_clip_options(parser: argparse.ArgumentParser, output: Path) -> None:
+    for name, text in (
+        ("human", "picture of the person"),
+        ("background", "picture of the place"),
+        ("pose", "video of a moving person, drawn skeleton video, or pose json"),
+    ):
+        parser.add_argument(f"--{name}", type=Path, help=f"{text} (default: the bundled example)")
+    parser.add_argument("--model", default="mini", help="'mini', a model folder, or a Hub id (default: mini)")
+    parser.add_argument("--output", type=Path, default=output, help=f"the mp4 to write (default: {output})")
+    add_config_options(parser, GenerateConfig)
 
 
 def add_pose_options(pose: argparse.ArgumentParser) -> None:
@@ -77,7 +87,12 @@ class ListRepairs(argparse.Action):
 
 
 def add_camera_options(camera: argparse.ArgumentParser) -> None:
-    camera.add_argument("video", type=Path, help="video whose background is followed; people are masked out")
+    camera.add_argument(
+        "video",
+        type=Path,
+        help="video whose background is followed, people masked out; or a pose json: how its camera may have moved",
+    )
+    add_config_options(camera, PreviewConfig, only=("variant", "camera"))
     camera.add_argument("--output", type=Path, help="camera json to write")
     camera.add_argument("--plot", type=Path, help="also draw pan, tilt, roll, moves and zoom over time (png)")
     camera.add_argument("--numbers", action="store_true", help="print a line of numbers per frame")
@@ -133,13 +148,11 @@ def add_config_options(parser: argparse.ArgumentParser, cls, only: tuple[str, ..
 
 
 def run_generate(args: argparse.Namespace, cancel: CancelToken) -> None:
-    from animateanywhere.generate import GenerateRequest, generate, plan
+    from animateanywhere.generate import generate, plan
     from animateanywhere.media import check_output_path
     from animateanywhere.pipeline import load_pipeline
 
-    config = GenerateConfig(**{f.name: getattr(args, f.name) for f in dataclasses.fields(GenerateConfig)})
-    given = {name: getattr(args, name) for name in ("human", "background", "pose") if getattr(args, name)}
-    request = GenerateRequest(**given, config=config, output=args.output)
+    request = clip_request(args)
     check_output_path(request.output)
     pipeline = load_pipeline(args.model)
     planned = plan(request, pipeline.model)
@@ -149,6 +162,30 @@ def run_generate(args: argparse.Namespace, cancel: CancelToken) -> None:
     for note in result.notes:
         say(f"note: {note}")
     print(f"{result.path}  seed {result.seed}  {result.seconds:.1f} s  model {result.model_name}")
+
+
+def clip_request(args: argparse.Namespace):
+    """The GenerateRequest that the options of `generate` and `preview` make."""
+    from animateanywhere.generate import GenerateRequest
+
+    given = {name: getattr(args, name) for name in ("human", "background", "pose") if getattr(args, name)}
+    return GenerateRequest(**given, config=config_of(args, GenerateConfig), output=args.output)
+
+
+def config_of(args: argparse.Namespace, cls):
+    """The dataclass whose fields `add_config_options` made options of."""
+    return cls(**{field.name: getattr(args, field.name) for field in dataclasses.fields(cls)})
+
+
+def run_preview(args: argparse.Namespace, cancel: CancelToken) -> None:
+    from animateanywhere.preview_files import PreviewRequest, model_config, preview
+
+    request = PreviewRequest(clip_request(args), config_of(args, PreviewConfig))
+    result = preview(request, model_config(args.model), on_progress=ProgressLine(), cancel=cancel)
+    for note in result.notes:
+        say(f"note: {note}")
+    print_variants(result.camera.variants, result.chosen)
+    print(f"{result.path}  draft, {result.seconds:.1f} s; generate with --prompt {shlex.quote(result.chosen.sentence)}")
 
 
 def run_pose(args: argparse.Namespace, cancel: CancelToken) -> None:
@@ -201,6 +238,8 @@ def run_camera(args: argparse.Namespace, cancel: CancelToken) -> None:
     for path, suffix in ((args.output, ".json"), (args.plot, ".png")):
         if path:
             check_output_path(path, suffix)
+    if args.video.suffix.lower() == ".json":
+        return tell_implied_camera(args)
     line = ProgressLine()
     found = estimate_clip_camera(
         args.video,
@@ -225,6 +264,36 @@ def run_camera(args: argparse.Namespace, cancel: CancelToken) -> None:
         save_camera_path(args.output, found.path)
     if args.plot:
         write_plot(args.plot, plot_estimate(found, args.video.name))
+
+
+def tell_implied_camera(args: argparse.Namespace) -> None:
+    from animateanywhere.geometry.camera_files import save_camera_path
+    from animateanywhere.geometry.camera_plot import plot_readout, write_plot
+    from animateanywhere.geometry.camera_readout import numbers_line, numbers_table, read_out
+    from animateanywhere.implied_camera import read_camera
+    from animateanywhere.pose.sequence import PoseSequence
+
+    told = read_camera(PoseSequence.from_json(args.video), reader=args.camera)
+    chosen = told.named(args.variant) if args.variant else told.variants[0]
+    readout = read_out(chosen.cameras)
+    for note in told.notes:
+        say(f"note: {note}")
+    print_variants(told.variants, chosen)
+    print(numbers_line(readout, unit=_IMPLIED_UNIT))
+    if args.numbers:
+        print(numbers_table(readout, chosen.cameras.fps))
+    if args.output:
+        save_camera_path(args.output, chosen.cameras)
+    if args.plot:
+        title = f"{args.video.name}: {chosen.sentence}, {chosen.probability:.0%}"
+        write_plot(args.plot, plot_readout(readout, chosen.cameras.fps, title=title, unit=_IMPLIED_UNIT))
+
+
+def print_variants(variants, chosen) -> None:
+    """A line per camera that a pose allows, the most probable first."""
+    for variant in variants:
+        mark = "  <-" if variant is chosen else ""
+        print(f"{variant.probability:5.0%}  --variant {shlex.quote(variant.name):<15} {variant.sentence}{mark}")
 
 
 def run_epipolar(args: argparse.Namespace, cancel: CancelToken) -> None:
@@ -286,6 +355,7 @@ def say(line: str) -> None:
 
 COMMANDS = {
     "generate": run_generate,
+    "preview": run_preview,
     "pose": run_pose,
     "camera": run_camera,
     "epipolar": run_epipolar,

@@ -127,6 +127,28 @@ class GenerateConfig:
 
 
 @dataclass(frozen=True)
+class PreviewConfig:
+    """What a person chooses for a preview, beside the clip's own settings."""
+
+    variant: str = ""
+    """Which of the cameras that the pose allows is drawn, by its name, such as follow, hold or pan (default: the one that
+    the prompt asks for, else the most probable)."""
+    camera: Literal["learned", "geometric"] = "learned"
+    """Who reads the camera off the pose: the small trained network, or geometry alone."""
+    longest_side: int = 640
+    """Longest side of the preview in pixels."""
+
+    def __post_init__(self):
+        if not 32 <= self.longest_side <= 2048:
+            raise InputError(f"longest_side {self.longest_side}: expected 32 to 2048 pixels")
+
+    def size_for(self, width: int, height: int) -> tuple[int, int]:
+        """(width, height) of a preview of a clip of this shape: even numbers, as videos want them."""
+        scale = self.longest_side / max(width, height)
+        return max(16, 2 * round(width * scale / 2)), max(16, 2 * round(height * scale / 2))
+
+
+@dataclass(frozen=True)
 class EpipolarConfig:
     """The epipolar constraint of training (paper III-C): which attention it looks at, and what it suppresses there."""
 

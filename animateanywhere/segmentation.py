@@ -11,6 +11,7 @@ from animateanywhere.pose.sequence import LEFT_HAND, RIGHT_HAND
 _TRANSPARENT, _TRANSPARENT_SHARE = 250, 0.01
 """An alpha channel with more than this share of pixels below this value was made on purpose."""
 _VISIBLE = 16
+_PAPER = 230
 _WORK_SIDE_PX = 1024
 _SURE_INSIDE, _SURE_OUTSIDE = 0.9, 0.3
 _SURE_JOINT = 0.8
@@ -29,19 +30,48 @@ def cut_out_person(image: np.ndarray) -> np.ndarray:
 
     A picture that is already cut out (an alpha channel in use) keeps its alpha. Raises InputError if it shows nobody.
     """
-    if image.shape[2] == 4:
-        if (image[..., 3] < _TRANSPARENT).mean() > _TRANSPARENT_SHARE:
-            if not (image[..., 3] >= _VISIBLE).any():
-                raise InputError("the person's picture is wholly transparent: give one that shows a person")
-            return image
-        image = image[..., :3]
+    return image if _is_cut_out(image) else _cut_out(image[..., :3])[0]
+
+
+def cut_out_with_joints(image: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """The same, and that person's joints in pixels of the picture: float32 [133, 3] as a `PoseDetector` gives them.
+
+    None if the detector sees nobody in a picture that is already cut out, such as a drawing. Raises InputError as above.
+    """
+    if not _is_cut_out(image):
+        return _cut_out(image[..., :3])
+    alpha = image[..., 3:].astype(np.float32) / 255
+    opaque = np.rint(image[..., :3] * alpha + _PAPER * (1 - alpha)).astype(np.uint8)
+    small, scale = _small(opaque)
+    found = largest_person_mask(small)
+    return image, None if found is None else found[1] * np.float32([*scale, 1])
+
+
+def _is_cut_out(image: np.ndarray) -> bool:
+    """Whether the alpha channel says something. Raises InputError if it says that there is nothing."""
+    if image.shape[2] != 4 or (image[..., 3] < _TRANSPARENT).mean() <= _TRANSPARENT_SHARE:
+        return False
+    if not (image[..., 3] >= _VISIBLE).any():
+        raise InputError("the person's picture is wholly transparent: give one that shows a person")
+    return True
+
+
+def _cut_out(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     height, width = image.shape[:2]
-    small = np.ascontiguousarray(resized(image, limited_size(width, height, _WORK_SIDE_PX)))
+    small, scale = _small(image)
     found = largest_person_mask(small)
     if found is None or not (found[0] > 0.5).any():
         raise InputError("nobody found in the person's picture: give one that shows a person, or a PNG already cut out")
     alpha = cv2.resize(_refined_alpha(small, *found), (width, height), interpolation=cv2.INTER_LINEAR)
-    return np.dstack([image, np.rint(np.clip(alpha, 0, 1) * 255).astype(np.uint8)])
+    rgba = np.dstack([image, np.rint(np.clip(alpha, 0, 1) * 255).astype(np.uint8)])
+    return rgba, found[1] * np.float32([*scale, 1])
+
+
+def _small(image: np.ndarray) -> tuple[np.ndarray, tuple[float, float]]:
+    """The picture at working size, and factors (x, y) back to its own."""
+    height, width = image.shape[:2]
+    small = np.ascontiguousarray(resized(image, limited_size(width, height, _WORK_SIDE_PX)))
+    return small, (width / small.shape[1], height / small.shape[0])
 
 
 def place_on_canvas(rgba: np.ndarray, size: tuple[int, int], canvas_rgb: tuple[int, int, int]) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""`python -m trainer train|evaluate|ablate|prepare|perceptual|synthesize|merge|export`: training from the command line."""
+"""`python -m trainer train|evaluate|ablate|prepare|synthesize|merge|export|...`: training from the command line."""
 
 import argparse
 import contextlib
@@ -14,9 +14,10 @@ from animateanywhere.__main__ import add_config_options
 from animateanywhere.cancel import CancelToken
 from animateanywhere.config import field_help
 from animateanywhere.errors import Cancelled, InputError
+from animateanywhere.media import check_output_path
 from animateanywhere.memory import keep_freed_memory
 from trainer.ablation.settings import AblationConfig
-from trainer.config import DataConfig, TrainConfig
+from trainer.config import CameraRegressorConfig, DataConfig, TrainConfig
 from trainer.evaluate_settings import EvaluateConfig
 from trainer.perceptual.settings import PerceptualConfig
 from trainer.prepare.settings import PrepareConfig
@@ -55,6 +56,7 @@ def build_parser() -> argparse.ArgumentParser:
     synthesize.add_argument("--seed", type=int, default=0, help="index of the first clip within the split")
     synthesize.add_argument("--split", choices=("train", "val", "test"), default="train", help="which disjoint seeds")
     synthesize.add_argument("--output", type=Path, required=True, help="folder for the clips")
+    add_camera_options(commands)
     add_model_commands(commands)
     return parser
 
@@ -69,6 +71,17 @@ def add_weights_option(command: argparse.ArgumentParser) -> None:
         help="networks for lpips, fid, fvd: FILE is a path or OWNER/REPO:FILE on the Hub, holding tensors only; "
         "NAME is vgg16, lpips_vgg, alexnet, lpips_alex, inception or i3d",
     )
+
+
+def add_camera_options(commands) -> None:
+    regressor = commands.add_parser("camera-regressor", help="train the small network from joints to camera motion")
+    regressor.add_argument("--output", type=Path, required=True, help="safetensors file to write")
+    add_config_options(regressor, CameraRegressorConfig)
+    implied = commands.add_parser("implied-camera", help="score the cameras read off poses, on takes never trained on")
+    implied.add_argument("--split", choices=("train", "val", "test"), default="test", help="which disjoint seeds")
+    implied.add_argument("--num-clips", type=int, default=1200, help="how many takes")
+    implied.add_argument("--weights", type=Path, help="camera regressor (default: the shipped one)")
+    implied.add_argument("--output", type=Path, help="report json to write")
 
 
 def add_model_commands(commands) -> None:
@@ -202,6 +215,27 @@ def ablate(args: argparse.Namespace) -> None:
     print(run(config, args.output, print, stop))
 
 
+def camera_regressor(args: argparse.Namespace) -> None:
+    from trainer.camera_regressor import train_regressor
+
+    check_output_path(args.output, ".safetensors")
+    config = CameraRegressorConfig(**{f.name: getattr(args, f.name) for f in dataclasses.fields(CameraRegressorConfig)})
+    train_regressor(config, args.output, print)
+    print(f"{args.output}  {args.output.stat().st_size / 1000:.0f} kB")
+
+
+def implied_camera(args: argparse.Namespace) -> None:
+    from animateanywhere.models.camera_regressor import WEIGHTS
+    from trainer.implied_camera import score_takes, table_lines, write_report
+
+    if args.output:
+        check_output_path(args.output, ".json")
+    scores = score_takes(args.split, args.num_clips, args.weights or WEIGHTS)
+    if args.output:
+        write_report(args.output, args.split, scores)
+    print("\n".join(table_lines(scores)))
+
+
 def merge(args: argparse.Namespace) -> None:
     from trainer.merge import merge as fold
 
@@ -226,6 +260,8 @@ COMMANDS = {
     "prepare": prepare,
     "perceptual": perceptual,
     "synthesize": synthesize,
+    "camera-regressor": camera_regressor,
+    "implied-camera": implied_camera,
     "merge": merge,
     "export": export,
 }

@@ -198,6 +198,29 @@ class TrainConfig:
         return dataclass_from_json(cls, text)
 
 
+@dataclass(frozen=True)
+class CameraRegressorConfig:
+    """How the camera regressor is trained."""
+
+    num_clips: int = 5000
+    """Stage-world takes of the training split."""
+    num_steps: int = 3500
+    """Optimizer steps."""
+    batch_size: int = 64
+    """Takes per step, half of them mirrored."""
+    learning_rate: float = 3e-3
+    """AdamW's step size."""
+    channels: int = 48
+    """Width of the network."""
+    seed: int = 0
+    """Same seed, same weights on the same machine."""
+
+    def __post_init__(self):
+        for name in ("num_clips", "num_steps", "batch_size", "channels"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} {getattr(self, name)}: expected at least 1")
+
+
 def _require_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise InputError(f"{name} {value!r}: expected one of {', '.join(choices)}")

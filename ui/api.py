@@ -1,4 +1,4 @@
-"""The same work for programs: `/generate`, `/extract_pose` and `/epipolar_overlay`, usable with gradio_client."""
+"""The same work for programs, usable with gradio_client: an endpoint for each method of `_Endpoints`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from animateanywhere import examples
-from animateanywhere.config import EpipolarConfig, GenerateConfig
+from animateanywhere.config import EpipolarConfig, GenerateConfig, PreviewConfig
 from ui.clip_work import Clip, ClipTask, make_clip
 from ui.forms import config_from_values
 from ui.jobs import Work
 from ui.outcomes import attempt
 from ui.pose_work import PoseShown, PoseTask, find_and_draw
+from ui.preview_work import DraftShown, DraftTask, ImpliedShown, VariantShown, imply_camera, make_draft
 from ui.services import Services, new_visitor
 from ui.uploads import uploaded_path
 
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 def add_api(services: Services) -> None:
     """Add the endpoints to the Blocks that are being built."""
     endpoints = _Endpoints(services)
-    for function in (endpoints.generate, endpoints.extract_pose, endpoints.epipolar_overlay):
+    functions = (endpoints.generate, endpoints.extract_pose, endpoints.epipolar_overlay)
+    for function in (*functions, endpoints.preview, endpoints.implied_camera):
         gr.api(function, api_name=function.__name__, concurrency_limit=None)
 
 
@@ -53,14 +55,7 @@ class _Endpoints:
         Returns the mp4, and its seed, seconds, model, frames, fps, notes and file on the server.
         """
         values = {name: value for name, value in locals().items() if name in GenerateConfig.__dataclass_fields__}
-        sources = (human, background, pose)
-        defaults = (examples.HUMAN, examples.BACKGROUND, examples.POSE)
-        paths = [uploaded_path(given) or default for given, default in zip(sources, defaults, strict=True)]
-
-        def task() -> ClipTask:
-            return ClipTask(paths[0], paths[1], PoseTask(paths[2], detector), config_from_values(values))
-
-        made = self._attempt(task)
+        made = self._attempt(lambda: _clip_task((human, background, pose), values))
         clip: Clip = self._run("clip", lambda report, cancel: make_clip(made, self.services, report, cancel))
         about = {
             "seed": clip.seed,
@@ -138,6 +133,57 @@ class _Endpoints:
         }
         return gr.FileData(path=str(output)), about
 
+    def preview(
+        self,
+        human: gr.FileData | None = None,
+        background: gr.FileData | None = None,
+        pose: gr.FileData | None = None,
+        prompt: str = GenerateConfig.prompt,
+        num_frames: int | None = GenerateConfig.num_frames,
+        person: int = GenerateConfig.person,
+        detector: str = GenerateConfig.detector,
+        retarget: float = GenerateConfig.retarget,
+        variant: str = PreviewConfig.variant,
+        camera: str = PreviewConfig.camera,
+        longest_side: int = PreviewConfig.longest_side,
+    ) -> tuple[gr.FileData, dict[str, Any]]:
+        """Draw a draft of the clip that `generate` would make, without the model. Files left out are the example's.
+
+        Returns the mp4, and the chosen variant of the camera, all variants with probabilities, notes and seconds.
+        """
+        values = {name: value for name, value in locals().items() if name in GenerateConfig.__dataclass_fields__}
+        chosen = {"variant": variant, "camera": camera, "longest_side": longest_side}
+        task: DraftTask = self._attempt(
+            lambda: DraftTask(_clip_task((human, background, pose), values), config_from_values(chosen, PreviewConfig))
+        )
+        draft: DraftShown = self._run("draft", lambda report, cancel: make_draft(task, self.services, report, cancel))
+        about = {"seconds": draft.seconds} | _cameras(draft.chosen, draft.variants, draft.notes)
+        return gr.FileData(path=str(draft.path)), about
+
+    def implied_camera(
+        self,
+        pose: gr.FileData | None = None,
+        person: int = GenerateConfig.person,
+        detector: str = GenerateConfig.detector,
+        variant: str = PreviewConfig.variant,
+        camera: str = PreviewConfig.camera,
+    ) -> tuple[gr.FileData, gr.FileData, dict[str, Any]]:
+        """How the camera may have moved that saw this movement: a pose json or a video; the example's if left out.
+
+        Returns the chosen variant's camera json, a picture of its path, and all variants with probabilities and notes.
+        """
+        chosen = {"variant": variant, "camera": camera}
+        settings = self._attempt(lambda: config_from_values(chosen, PreviewConfig))
+        config = self._attempt(lambda: config_from_values({"detector": detector, "person": person}))
+        task = PoseTask(uploaded_path(pose) or examples.POSE, config.detector)
+        work = lambda report, cancel: imply_camera(  # noqa: E731
+            task, config.person, settings, self.services, report, cancel
+        )
+        told: ImpliedShown = self._run("draft", work)
+        picture = next(one.picture for one in told.variants if one.name == told.chosen)
+        about = _cameras(told.chosen, told.variants, told.notes)
+        return gr.FileData(path=str(told.cameras)), gr.FileData(path=str(picture)), about
+
     def _run(self, kind: str, work: Work) -> object:
         runner = self.services.runner
         *_, last = runner.watch(runner.submit(work, new_visitor(), kind))
@@ -154,3 +200,16 @@ class _Endpoints:
     @property
     def _log_file(self) -> Path:
         return self.services.settings.log_file
+
+
+def _clip_task(sources: tuple[gr.FileData | None, ...], values: dict[str, object]) -> ClipTask:
+    """Files human, background, pose, the example's where left out, and settings. Raises InputError for bad settings."""
+    defaults = (examples.HUMAN, examples.BACKGROUND, examples.POSE)
+    human, background, pose = (uploaded_path(given) or path for given, path in zip(sources, defaults, strict=True))
+    config = config_from_values(values)
+    return ClipTask(human, background, PoseTask(pose, config.detector), config)
+
+
+def _cameras(chosen: str, variants: tuple[VariantShown, ...], notes: tuple[str, ...]) -> dict[str, Any]:
+    rows = [{"name": v.name, "sentence": v.sentence, "probability": v.probability, "words": v.words} for v in variants]
+    return {"variant": chosen, "variants": rows, "notes": list(notes)}

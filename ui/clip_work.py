@@ -13,8 +13,20 @@ from ui.pose_work import PoseTask, find_pose
 from ui.services import Services, draw_seed, new_clip_path
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from animateanywhere.generate import GeneratePlan
     from animateanywhere.pipeline import Progress
+
+
+@dataclass(frozen=True)
+class AskedMotion:
+    """A camera that was chosen in a preview."""
+
+    sentence: str
+    """Its words in the prompt."""
+    flow: tuple[tuple[float, float], ...]
+    """What it does to the background: see `animateanywhere.geometry.measured_flow`."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +37,8 @@ class ClipTask:
     background: Path
     pose: PoseTask
     config: GenerateConfig
+    motion: AskedMotion | None = None
+    """What the finished clip is compared with."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +56,8 @@ class Clip:
     size: tuple[int, int]
     """(W, H) in pixels."""
     notes: tuple[str, ...]
+    motion_seen: str = ""
+    """How its background moves, held against `task.motion`."""
 
 
 def plan_clip(task: ClipTask, services: Services) -> "GeneratePlan":
@@ -82,7 +98,16 @@ def make_clip(
         fps=made.fps,
         size=made.size,
         notes=result.notes,
+        motion_seen=_motion_seen(made.rgb, task.motion) if task.motion is not None else "",
     )
+
+
+def _motion_seen(frames: "np.ndarray", motion: AskedMotion) -> str:
+    import numpy as np
+
+    from animateanywhere.geometry.measured_flow import compare_motion, measured_flow
+
+    return compare_motion(measured_flow(frames), np.array(motion.flow))
 
 
 def _step(progress: "Progress") -> Step:

@@ -12,13 +12,14 @@ PHASES = {
     "detector": "Starting the pose detector",
     "pose": "Finding the pose",
     "pictures": "Drawing the pose",
+    "drawing": "Drawing the draft",
     "conditions": "Reading the pictures",
     "denoising": "Denoising",
     "decoding": "Writing the frames",
     "people": "Looking for people",
     "camera": "Following the background",
 }
-_COUNTED = {"pose": "frame", "denoising": "step", "people": "frame", "camera": "frame"}
+_COUNTED = {"pose": "frame", "drawing": "frame", "denoising": "step", "people": "frame", "camera": "frame"}
 # Share of a whole run at which each phase begins; denoising is by far the longest.
 _BEGINS = {
     "model": 0.0,

@@ -1,5 +1,6 @@
 """Third page: settings, the run with its progress and Stop, and the clip."""
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,13 +10,14 @@ import gradio as gr
 from animateanywhere import examples
 from animateanywhere.config import GenerateConfig
 from animateanywhere.errors import InputError
-from ui.clip_work import Clip, ClipTask, make_clip, plan_clip
+from ui.clip_work import AskedMotion, Clip, ClipTask, make_clip, plan_clip
 from ui.events import CHOICE, LATEST, QUIET, RAW, never_empty
 from ui.forms import WidgetSpec, config_from_values, widget_specs
 from ui.fragments import facts, message, notes_list, plan_line, progress_bar, seconds
 from ui.jobs import JobView
 from ui.outcomes import attempt
 from ui.pose_work import PoseTask
+from ui.preview_work import sentence_in
 from ui.services import Services
 from ui.updates import button
 from ui.uploads import uploaded_path
@@ -37,6 +39,7 @@ class GenerateTab:
     visitor: gr.Textbox
     pose: gr.State
     running: gr.State  # str | None: id of the run that was last asked for
+    motion: gr.State  # AskedMotion | None: what was chosen in a preview; it counts while the prompt says so
     settings: dict[str, gr.Component]
     plan: gr.HTML
     pose_plan: gr.HTML
@@ -62,7 +65,7 @@ class GenerateTab:
             return {self.plan: "", self.pose_plan: ""}
 
         def work() -> str:
-            clip_task = self._task(human, background, task, values)
+            clip_task = self.task(human, background, task, *values)
             planned = plan_clip(clip_task, self.services)
             return plan_line(planned.describe(), planned.notes)
 
@@ -70,9 +73,15 @@ class GenerateTab:
         text = outcome.result if outcome.state == "done" else message("warning", outcome.message)
         return {self.plan: text, self.pose_plan: text if outcome.state == "done" else ""}
 
-    def submit(self, visitor: str, human: dict | None, background: dict | None, task: PoseTask | None, *values) -> dict:
+    def submit(self, visitor: str, motion: AskedMotion | None, *inputs) -> dict:
         """Ask for a clip of the page's inputs."""
-        return self._submit(visitor, lambda: self._task(human, background, task, values))
+
+        def task() -> ClipTask:
+            asked = self.task(*inputs)
+            chosen = motion is not None and motion.sentence == sentence_in(asked.config.prompt)
+            return dataclasses.replace(asked, motion=motion if chosen else None)
+
+        return self._submit(visitor, task)
 
     def submit_example(self, visitor: str) -> dict:
         """Ask for a clip of the bundled example with the model's own settings, whatever the page holds."""
@@ -156,7 +165,8 @@ class GenerateTab:
             if spec.optional
         }
 
-    def _task(self, human: dict | None, background: dict | None, task: PoseTask | None, values) -> ClipTask:
+    def task(self, human: dict | None, background: dict | None, task: PoseTask | None, *values) -> ClipTask:
+        """The page's inputs as one clip to make. Raises InputError for what is missing or not allowed."""
         person, place = uploaded_path(human), uploaded_path(background)
         for missing, what in ((person, "picture of a person"), (place, "background picture"), (task, "pose")):
             if missing is None:
@@ -197,7 +207,9 @@ def create_generate_tab(
         with gr.Column(min_width=300, scale=3):
             result = _lay_out_result()
     buttons = {"generate_button": generate, "stop_button": stop, "example_button": example_button}
-    tab = GenerateTab(services, visitor, pose, gr.State(None), settings, plan, pose_plan, **buttons, **result)
+    tab = GenerateTab(
+        services, visitor, pose, gr.State(None), gr.State(None), settings, plan, pose_plan, **buttons, **result
+    )
     _wire(tab, pictures, ready)
     return tab
 
@@ -254,7 +266,7 @@ def _wire(tab: GenerateTab, pictures: list[gr.Image], ready: gr.State) -> None:
     changes = [tab.pose.change, *(widget.change for widget in values), *(picture.change for picture in pictures)]
     gr.on([*changes, ready.change], tab.show_plan, inputs, [tab.plan, tab.pose_plan], **_PLAN_EVENT)
     ready.change(tab.show_ready, None, [tab.generate_button, *values], **QUIET)
-    tab.generate_button.click(tab.submit, [tab.visitor, *inputs], [tab.running, tab.note], **CHOICE, **RAW)
+    tab.generate_button.click(tab.submit, [tab.visitor, tab.motion, *inputs], [tab.running, tab.note], **CHOICE, **RAW)
     tab.generate_button.click(None, js=SHOW_CLIP, **QUIET)
     tab.stop_button.click(tab.stop, tab.visitor, tab.stop_button, **QUIET)
 
@@ -265,6 +277,8 @@ def _facts(clip: Clip) -> list[tuple[str, str]]:
         ("Seed", str(clip.seed)),
         ("Length", f"{clip.num_frames} frames at {clip.fps:g} fps, {clip.num_frames / clip.fps:.1f} s"),
         ("Size", f"{width}×{height}"),
+        *([("Asked for", said)] if (said := sentence_in(clip.task.config.prompt)) else []),
+        *([("Background", clip.motion_seen)] if clip.motion_seen else []),
         ("Made in", seconds(clip.seconds)),
         ("Model", clip.model_name),
         ("File", str(clip.path)),

@@ -11,6 +11,7 @@ from ui.fragments import model_card
 from ui.generate_tab import SHOW_CLIP, GenerateTab, create_generate_tab
 from ui.people_tab import PeopleTab, create_people_tab
 from ui.pose_tab import FACTS_EVENT, PoseTab, create_pose_tab, first_task
+from ui.preview_tab import create_preview_tab, follow_preview, wire_preview
 from ui.services import Services
 
 _TITLE = (
@@ -31,12 +32,16 @@ def build_pages(services: Services) -> gr.Blocks:
                 people = create_people_tab(services, pose, ready)
             with gr.Tab("Pose", id="pose"):
                 poses = create_pose_tab(services, visitor, pose, ready)
+            with gr.Tab("Preview", id="preview"):
+                drafts = create_preview_tab(services, visitor)
             with gr.Tab("Generate", id="generate"):
                 beside = [people.pictures, poses.plan, people.example_button]
                 clips = create_generate_tab(services, visitor, pose, ready, *beside)
             with gr.Tab("Attention & Epipolar", id="epipolar") as epipolar_page:
                 epipolar = create_epipolar_tab(services, visitor)
         _wire_pages(tabs, people, poses, clips)
+        wire_preview(drafts, clips, people.pictures, pose, tabs)
+        follow_preview(app, drafts)
         _wire_epipolar(app, epipolar_page, epipolar)
         _wire_model(app, services, card, ready)
         _wire_jobs(app, poses, clips)

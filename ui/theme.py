@@ -62,7 +62,7 @@ CSS = f"""
 footer {{ display: none !important; }}
 .gradio-container .block:has(> .html-container > .prose:empty) {{ display: none; }}
 #person-prepared img, #background-prepared img {{ width: 100%; height: 100%; object-fit: contain; }}
-#pose-drawing video, #pose-view video, #clip video {{ width: 100%; height: 100%; object-fit: contain; }}
+#pose-drawing video, #pose-view video, #clip video, #preview-draft video {{ width: 100%; height: 100%; object-fit: contain; }}
 /* Trimming would fetch a program from the internet, and the page would not hear of it. */
 #pose-recording button[aria-label="Trim video to selection"] {{ display: none; }}
 #pose-recording button[aria-label="Reset video to initial value"] {{ display: none; }}

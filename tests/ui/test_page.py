@@ -28,7 +28,8 @@ def refusal(client, *arguments, **named) -> str:
 
 def test_only_these_endpoints_are_public(client):
     endpoints = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
-    assert set(endpoints) == {"/generate", "/extract_pose", "/epipolar_overlay"}
+    expected = {"/generate", "/extract_pose", "/preview", "/implied_camera", "/epipolar_overlay"}
+    assert set(endpoints) == expected
 
 
 def test_generate_makes_a_video_that_plays_and_says_how(served, client):

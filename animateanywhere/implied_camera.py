@@ -1,0 +1,55 @@
+"""The camera that a pose implies: what the command line and the page call."""
+
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+
+from animateanywhere.geometry.body_motion import SeenBody
+from animateanywhere.geometry.camera_from_pose import implied_camera
+from animateanywhere.geometry.camera_variants import CameraVariant, ImpliedCamera, standing_camera
+from animateanywhere.models.camera_regressor import FPS, load_regressor, regressed_camera
+from animateanywhere.pose.sequence import PoseSequence
+
+CameraReader = Literal["geometric", "learned"]
+_FEW_FPS = 4.0
+"""Below this a step falls between two frames."""
+
+
+def seen_body(pose: PoseSequence, person: int = 0) -> SeenBody:
+    """One person of a pose as the geometry takes it. Raises InputError if there is no such person."""
+    one = pose.person(person)
+    return SeenBody(one.joints_px[:, 0], one.confidence[:, 0], one.image_size, one.fps)
+
+
+def read_camera(
+    pose: PoseSequence,
+    *,
+    person: int = 0,
+    reader: CameraReader = "learned",
+    num_frames: int | None = None,
+    fps: float | None = None,
+) -> ImpliedCamera:
+    """How the camera may have moved that saw one person move like this; paths in the pose's own pixels.
+
+    Paths have `num_frames` cameras at `fps` (None: the pose's own); after the pose's end the camera stands. Raises
+    InputError if there is no such person, or nobody is seen whose size can be told.
+    """
+    fps, num_frames = fps or pose.fps, num_frames or pose.num_frames
+    body = seen_body(pose.resampled(FPS), person)
+    if body.num_frames < 2:
+        told = standing_camera(body)
+    elif reader == "geometric":
+        told = implied_camera(body)
+    else:
+        told = regressed_camera(body, load_regressor())
+    if pose.fps < _FEW_FPS:
+        note = f"{pose.fps:g} frames per second are too few to see steps: give a pose with {_FEW_FPS:g} or more"
+        told = replace(told, notes=(*told.notes, note))
+    return replace(told, variants=tuple(_timed(variant, num_frames, fps) for variant in told.variants))
+
+
+def _timed(variant: CameraVariant, num_frames: int, fps: float) -> CameraVariant:
+    cameras = variant.cameras
+    positions = np.minimum(np.arange(num_frames) * (cameras.fps / fps), cameras.num_frames - 1)
+    return replace(variant, cameras=replace(cameras.interpolated(positions), fps=fps))

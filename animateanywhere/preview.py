@@ -1,0 +1,120 @@
+"""A draft of a clip without any model: the cut-out person moved by the pose, the place as the implied camera would see it.
+
+For looking before paying. It shows where the person will be and how the background will move; it does not show what a
+model will make of either, and says so in the picture.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+from animateanywhere.cutout import CutOut, take_apart
+from animateanywhere.geometry.camera_variants import CameraVariant, ImpliedCamera
+from animateanywhere.implied_camera import CameraReader, read_camera, seen_body
+from animateanywhere.moving_background import lay_over, moving_background
+from animateanywhere.pose.sequence import PoseSequence
+from animateanywhere.puppet import PuppetMotion, person_layers, puppet_motion
+
+_SHARPER = 1.2
+"""The person's picture is kept this much larger than it is shown."""
+_FONT = cv2.FONT_HERSHEY_SIMPLEX
+_LETTERS = 0.026
+"""Of the picture's longer side: height of the label's letters."""
+_STRIP = 0.45
+"""Brightness that is left under the label."""
+
+
+@dataclass(frozen=True, eq=False)
+class PreviewInputs:
+    """One clip's inputs at the preview's size."""
+
+    person: np.ndarray
+    """uint8 [H', W', 4] of any size: the person cut out."""
+    person_joints: np.ndarray | None
+    """float32 [133, 3] in pixels of that picture; None: none were found."""
+    background: np.ndarray
+    """uint8 [H, W, 3]"""
+    pose: PoseSequence
+    """In pixels of any picture; it is fitted into the background's."""
+    num_frames: int
+    fps: float
+
+
+@dataclass(frozen=True, eq=False)
+class Draft:
+    """What will be drawn, decided before any frame is."""
+
+    camera: ImpliedCamera
+    chosen: CameraVariant
+    cutout: CutOut
+    motion: PuppetMotion
+    background: np.ndarray
+    """uint8 [H, W, 3]"""
+    notes: tuple[str, ...]
+
+    def frames(self) -> Iterator[np.ndarray]:
+        """Yield uint8 [H, W, 3] pictures, labelled as a draft."""
+        places = moving_background(self.background, self.chosen.cameras, self.camera.far_m)
+        layers = person_layers(self.cutout, self.motion, self.background.shape[1::-1])
+        words = f"DRAFT: {self.chosen.sentence} ({self.chosen.probability:.0%})"
+        for place, layer in zip(places, layers, strict=True):
+            picture = lay_over(place, layer)
+            _label(picture, words)
+            yield picture
+
+
+def plan_draft(
+    inputs: PreviewInputs,
+    *,
+    variant: str = "",
+    prompt: str = "",
+    person: int = 0,
+    reader: CameraReader = "learned",
+) -> Draft:
+    """Read the camera off the pose, choose one of its variants, take the person apart.
+
+    `variant`: a name of SENTENCES; if empty, the one whose sentence is in `prompt`, else the most probable. Raises
+    InputError if the pose does not allow the variant, has no such person, or shows nobody whose size can be told.
+    """
+    height, width = inputs.background.shape[:2]
+    pose = inputs.pose.contained_in((width, height)).resampled(inputs.fps, inputs.num_frames)
+    camera = read_camera(pose, person=person, reader=reader, num_frames=inputs.num_frames, fps=inputs.fps)
+    chosen, notes = choose_variant(camera, variant, prompt)
+    motion = puppet_motion(seen_body(_held(pose, inputs.num_frames), person))
+    cutout = take_apart(inputs.person, inputs.person_joints, _SHARPER * float(motion.height_px.max()))
+    return Draft(camera, chosen, cutout, motion, inputs.background, (*camera.notes, *notes, *cutout.notes))
+
+
+def choose_variant(camera: ImpliedCamera, variant: str, prompt: str) -> tuple[CameraVariant, tuple[str, ...]]:
+    """The variant that is asked for by name, in words, or not at all; and what there is to say about that."""
+    if variant:
+        return camera.named(variant), ()
+    words = prompt.lower()
+    asked = [one for one in camera.variants if one.sentence in words]
+    if asked:
+        return max(asked, key=lambda one: len(one.sentence)), ()
+    if words.strip():
+        return camera.variants[0], ("the prompt names none of the camera's variants: the most probable one is drawn",)
+    return camera.variants[0], ()
+
+
+def _held(pose: PoseSequence, num_frames: int) -> PoseSequence:
+    """`num_frames` frames; a pose that ends sooner stands still in its last frame."""
+    held = np.minimum(np.arange(num_frames), pose.num_frames - 1)
+    return replace(pose, joints_px=pose.joints_px[held], confidence=pose.confidence[held])
+
+
+def _label(picture: np.ndarray, words: str) -> None:
+    """Write in the upper right corner, in place, on a darkened strip: feet are below, players' own labels on the left."""
+    height, width = picture.shape[:2]
+    scale = _LETTERS * max(width, height) / 22
+    (long, tall), below = cv2.getTextSize(words, _FONT, scale, 1)
+    if long > width - 8:
+        scale *= (width - 8) / long
+        (long, tall), below = cv2.getTextSize(words, _FONT, scale, 1)
+    left = max(0, width - long - 8)
+    strip = picture[: tall + below + 6, left:]
+    strip[:] = (strip * _STRIP).astype(np.uint8)
+    cv2.putText(picture, words, (left + 4, tall + 3), _FONT, scale, (255, 255, 255), 1, cv2.LINE_AA)

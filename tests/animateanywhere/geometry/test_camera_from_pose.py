@@ -1,0 +1,185 @@
+"""Cameras read off poses by geometry: known figures in, known cameras out."""
+
+import numpy as np
+import pytest
+
+from animateanywhere.errors import InputError
+from animateanywhere.geometry.background_flow import flow_size_px, net_flow_px
+from animateanywhere.geometry.body_motion import SeenBody, observe
+from animateanywhere.geometry.camera_from_pose import HYPOTHESES, implied_camera
+from animateanywhere.geometry.camera_readout import read_out
+from animateanywhere.geometry.camera_variants import PERSON_M, SENTENCES, first_view, moving_camera
+from tests.animateanywhere.geometry.stage_takes import stage_scores
+from tests.animateanywhere.geometry.walkers import (
+    DISTANCE,
+    FOCAL,
+    FPS,
+    SIZE,
+    enlarged,
+    mirrored,
+    stick_figure,
+    without,
+)
+from trainer.implied_camera import FOLLOWERS
+from trainer.stage_world.photographer import CAMERA_SENTENCES
+
+SECONDS = 23 / FPS
+LEGS = list(range(13, 23))
+RIGHT_COSINE = np.cos(np.radians(45))
+
+
+def flow_of(variant, told):
+    return net_flow_px(variant.cameras, told.far_m)
+
+
+def test_every_variant_has_stage_world_s_words():
+    assert set(SENTENCES.values()) == set(CAMERA_SENTENCES)
+    names = {h.name for h in HYPOTHESES} | {"lead", "chase"}
+    assert names == set(SENTENCES)
+
+
+def test_somebody_who_walks_and_stays_in_the_middle_is_followed():
+    told = implied_camera(stick_figure(speed=1.0, facing=np.pi / 2, camera_right=1.0))
+    best = told.variants[0]
+    assert best.name == "follow" and best.sentence == "the camera follows"
+    moved = read_out(best.cameras).truck[-1]
+    seen_at = FOCAL / (0.97 * SIZE[0])  # the true focal length over the one that is taken for granted
+    assert moved * seen_at == pytest.approx(1.0 * SECONDS, rel=0.3)
+    flow = flow_of(best, told)
+    assert (flow[:, 0] < 0).all() and np.abs(flow[:, 1]).max() < 0.3 * np.abs(flow[:, 0]).max()
+    assert any("treadmill" in note for note in told.notes)
+    assert "hold" in {variant.name for variant in told.variants}, "the treadmill"
+
+
+def test_somebody_who_walks_out_of_the_picture_is_filmed_by_a_camera_that_stands():
+    told = implied_camera(stick_figure(speed=1.0, facing=np.pi / 2))
+    assert told.variants[0].name == "hold" and flow_size_px(flow_of(told.variants[0], told)) < 1e-6
+
+
+@pytest.mark.parametrize(
+    "facing, forward, name",
+    [(0.0, -1.0, "lead"), (np.pi, 1.0, "chase")],
+)
+def test_whoever_comes_or_goes_straight_is_led_or_chased(facing, forward, name):
+    told = implied_camera(stick_figure(speed=1.0, facing=facing, camera_forward=forward))
+    best = told.variants[0]
+    assert best.name == name and np.sign(read_out(best.cameras).dolly[-1]) == np.sign(forward)
+
+
+def test_still_people_mean_a_still_camera():
+    told = implied_camera(stick_figure())
+    assert told.variants[0].name == "hold"
+    assert flow_size_px(flow_of(told.variants[0], told)) < 1e-6
+    moving = sum(v.probability for v in told.variants if flow_size_px(flow_of(v, told)) > 3)
+    assert moving < 0.35, "rising and sinking cameras cannot be told from standing ones"
+
+
+@pytest.mark.parametrize("forward, name, grown", [(0.5, "closer", 1), (-0.5, "away", -1)])
+def test_somebody_on_the_spot_who_grows_is_approached(forward, name, grown):
+    told = implied_camera(stick_figure(camera_forward=forward))
+    variant = told.variants[0]
+    assert variant.name == name
+    expected = forward * SECONDS / DISTANCE  # share of the distance
+    assert read_out(variant.cameras).dolly[-1] / told.distance_m == pytest.approx(expected, rel=0.15)
+    zoom = told.named("zoom in" if grown > 0 else "zoom out")
+    assert (
+        np.sign(read_out(zoom.cameras).zoom[-1] - 1) == grown and np.abs(zoom.cameras.centres[:, [0, 2]]).max() < 1e-9
+    )
+
+
+def test_without_legs_a_profile_is_still_taken_for_somebody_who_goes():
+    told = implied_camera(without(stick_figure(speed=1.0, facing=np.pi / 2, camera_right=1.0), LEGS))
+    assert any("legs are not in the picture" in note for note in told.notes)
+    assert told.variants[0].name == "follow" and (flow_of(told.variants[0], told)[:, 0] < 0).all()
+    front = implied_camera(without(stick_figure(speed=0.0), LEGS))
+    assert front.variants[0].name == "hold"
+
+
+FIGURES = [
+    stick_figure(speed=1.0, facing=1.2, camera_right=0.9),
+    stick_figure(speed=1.0, facing=-2.0),
+    stick_figure(camera_forward=0.4, camera_right=0.1),
+    without(stick_figure(speed=0.8, facing=0.4, camera_forward=-0.6), LEGS),
+]
+
+
+@pytest.mark.parametrize("body", FIGURES)
+def test_probabilities_add_up_and_paths_begin_at_the_same_camera(body):
+    told = implied_camera(body)
+    chances = [variant.probability for variant in told.variants]
+    assert sum(chances) == pytest.approx(1) and chances == sorted(chances, reverse=True) and min(chances) > 0
+    names = [variant.name for variant in told.variants]
+    assert len(set(names)) == len(names) <= 6
+    first = told.variants[0].cameras
+    for variant in told.variants:
+        assert variant.cameras.num_frames == body.num_frames and variant.cameras.image_size == body.image_size
+        assert np.allclose(variant.cameras.camera_from_world[0], first.camera_from_world[0])
+
+
+@pytest.mark.parametrize("body", FIGURES)
+def test_a_mirrored_pose_means_a_mirrored_camera(body):
+    one, other = implied_camera(body), implied_camera(mirrored(body))
+    swap = {"orbit left": "orbit right", "orbit right": "orbit left"}
+    assert {v.name: round(v.probability, 6) for v in one.variants} == {
+        swap.get(v.name, v.name): round(v.probability, 6) for v in other.variants
+    }
+    flow = flow_of(one.variants[0], one).reshape(6, 8, 2)
+    twin = flow_of(other.named(swap.get(one.variants[0].name, one.variants[0].name)), other).reshape(6, 8, 2)
+    assert np.allclose(flow[:, ::-1] * [-1, 1], twin, atol=1e-6)
+
+
+@pytest.mark.parametrize("body", FIGURES)
+def test_the_picture_s_size_does_not_matter(body):
+    one, other = implied_camera(body), implied_camera(enlarged(body, 2.0))
+    assert [v.name for v in one.variants] == [v.name for v in other.variants]
+    assert np.allclose([v.probability for v in one.variants], [v.probability for v in other.variants], atol=1e-6)
+    assert np.allclose(2 * flow_of(one.variants[0], one), flow_of(other.variants[0], other), atol=1e-6)
+
+
+def test_gaps_in_the_pose_do_no_harm():
+    body = stick_figure(speed=1.0, facing=np.pi / 2, camera_right=1.0)
+    confidence = body.confidence.copy()
+    confidence[[0, 7, 8, 23]] = 0
+    told = implied_camera(SeenBody(body.joints_px, confidence, SIZE, FPS))
+    assert told.variants[0].name == "follow" and (flow_of(told.variants[0], told)[:, 0] < 0).all()
+
+
+def test_nobody_is_an_error_and_an_unknown_variant_names_those_there_are():
+    with pytest.raises(InputError, match="nobody whose size"):
+        implied_camera(SeenBody(np.zeros((5, 133, 2)), np.zeros((5, 133)), SIZE, FPS))
+    with pytest.raises(InputError, match="this pose allows .*hold"):
+        implied_camera(stick_figure()).named("moonwalk")
+
+
+def test_the_first_view_sees_the_person_where_the_pose_has_them():
+    body = stick_figure()
+    motion = observe(body)
+    view = first_view(motion, SIZE, FPS)
+    path = moving_camera(view, 1)
+    place, _ = path.projected(np.array([[0.0, 0.0, view.distance_m], [0.0, -PERSON_M, view.distance_m]]), 0)
+    soles, crown = np.nanmax(body.joints_px[0, 17:23, 1]), body.joints_px[0, 1, 1]
+    assert place[0, 1] == pytest.approx(soles, abs=0.06 * motion.height_px[0])
+    assert place[1, 1] < crown and place[0, 1] - place[1, 1] == pytest.approx(motion.height_px[0], rel=0.06)
+
+
+def test_curves_go_the_way_their_names_say():
+    view = first_view(observe(stick_figure()), SIZE, FPS)
+    share = np.linspace(0, 1, 9)
+    path = moving_camera(view, 9, right=2 * share, forward=share, up=0.5 * share, turn=0.2 * share, tilt=0.1 * share)
+    readout = read_out(path)
+    assert path.centres[-1] - path.centres[0] == pytest.approx([2, -0.5, 1])
+    assert readout.pan_deg[-1] == pytest.approx(np.degrees(0.2), rel=0.02)
+    assert readout.tilt_deg[-1] == pytest.approx(-np.degrees(0.1), rel=0.1)
+    assert read_out(moving_camera(view, 2, zoom=np.array([1, 1.5]))).zoom[-1] == pytest.approx(1.5)
+
+
+def test_on_stage_world_followers_are_read_in_the_right_direction():
+    followed = [s for s in stage_scores("geometric") if s.moves and s.photographer in FOLLOWERS]
+    assert len(followed) > 25
+    assert np.mean([s.cosine > RIGHT_COSINE for s in followed]) >= 0.8
+
+
+def test_on_stage_world_still_cameras_are_seldom_given_motion():
+    held = [s for s in stage_scores("geometric") if s.photographer == "hold" and not s.treadmill]
+    assert len(held) > 15
+    assert np.mean([s.told_px > 2 for s in held]) <= 0.3

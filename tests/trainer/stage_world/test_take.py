@@ -1,0 +1,37 @@
+"""Takes: the same joints and cameras as the rendered clip has, without rendering."""
+
+import numpy as np
+import pytest
+
+from tests.trainer.stage_world.clips import small_clip
+from trainer.stage_world.labels import HIDDEN_CONFIDENCE
+from trainer.stage_world.take import film, plan_take
+
+
+@pytest.mark.parametrize("seed, portrait", [(3, False), (4, True), (11, False)])
+def test_a_take_is_the_clip_without_its_pictures(seed, portrait):
+    clip = small_clip(seed, portrait)
+    width, height = (64, 112) if portrait else (112, 64)
+    take = plan_take(seed, num_frames=8, width=width, height=height, fps=8.0)
+    filmed = film(take, width=width, height=height, fps=8.0)
+    assert (take.action, take.photographer, take.caption) == (clip.action, clip.photographer, clip.caption)
+    assert take.caption.endswith(take.sentence)
+    assert np.array_equal(filmed.cameras.camera_from_world, clip.camera_from_world)
+    assert np.array_equal(filmed.cameras.intrinsics_px, clip.intrinsics_px)
+    seen = clip.joint_confidence > 0
+    assert np.abs(filmed.pose.joints_px[:, 0][seen] - clip.joints_px[seen]).max() < 0.006, "rounded to 0.01"
+    behind = clip.joint_confidence == np.float32(HIDDEN_CONFIDENCE)
+    assert np.array_equal(filmed.pose.confidence[:, 0] > 0, seen) and (filmed.pose.confidence[:, 0][behind] == 1).all()
+
+
+def test_the_distance_is_the_pelvis_s():
+    take = plan_take(3, num_frames=6, width=112, height=64, fps=8.0)
+    filmed = film(take, width=112, height=64, fps=8.0)
+    for frame in range(6):
+        _, depth = filmed.cameras.projected(take.performance.root[frame : frame + 1], frame)
+        assert filmed.distance_m[frame] == pytest.approx(depth[0])
+
+
+def test_wishes_are_granted():
+    take = plan_take(5, num_frames=4, width=112, height=64, fps=8.0, action="walk", photographer="dolly")
+    assert take.action == "walk" and take.photographer == "dolly" and "walks" in take.caption
