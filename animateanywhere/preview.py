@@ -56,13 +56,17 @@ class Draft:
 
     def frames(self) -> Iterator[np.ndarray]:
         """Yield uint8 [H, W, 3] pictures, labelled as a draft."""
-        places = moving_background(self.background, self.chosen.cameras, self.camera.far_m)
-        layers = person_layers(self.cutout, self.motion, self.background.shape[1::-1])
         words = f"DRAFT: {self.chosen.sentence} ({self.chosen.probability:.0%})"
-        for place, layer in zip(places, layers, strict=True):
-            picture = lay_over(place, layer)
+        for picture in self.pictures():
             _label(picture, words)
             yield picture
+
+    def pictures(self) -> Iterator[np.ndarray]:
+        """The same without the label, to be measured, never to be shown as a clip."""
+        places = moving_background(self.background, self.chosen.cameras, self.camera.far_m)
+        layers = person_layers(self.cutout, self.motion, self.background.shape[1::-1])
+        for place, layer in zip(places, layers, strict=True):
+            yield lay_over(place, layer)
 
 
 def plan_draft(
