@@ -30,9 +30,9 @@ def build_pages(services: Services) -> gr.Blocks:
             with gr.Tab("People & Background", id="people"):
                 people = create_people_tab(services, pose, ready)
             with gr.Tab("Pose", id="pose"):
-                poses = create_pose_tab(services, visitor, pose, ready)
+                poses = create_pose_tab(services, visitor, pose, ready, people.human)
             with gr.Tab("Generate", id="generate"):
-                beside = [people.pictures, poses.plan, people.example_button]
+                beside = [people.pictures, poses.plan, people.example_button, poses.panel.strength]
                 clips = create_generate_tab(services, visitor, pose, ready, *beside)
             with gr.Tab("Attention & Epipolar", id="epipolar") as epipolar_page:
                 epipolar = create_epipolar_tab(services, visitor)
@@ -56,9 +56,7 @@ def _wire_pages(tabs: gr.Tabs, people: PeopleTab, poses: PoseTab, clips: Generat
         clips.submit_example, clips.visitor, [clips.running, clips.note], **CHOICE
     )
     people.example_button.click(None, js=SHOW_CLIP, **QUIET)
-    person = clips.settings["person"]
-    poses.person.input(lambda chosen: chosen, poses.person, person, **QUIET, **LATEST)
-    gr.on([poses.asked.change, poses.running.change], lambda: 0, None, person, **QUIET)  # the largest, at first
+    poses.following.change(lambda person: person, poses.following, clips.settings["person"], **QUIET, **LATEST)
 
 
 def _wire_epipolar(app: gr.Blocks, page: gr.Tab, epipolar: EpipolarTab) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import gradio as gr
 
 from animateanywhere import examples
-from ui.events import LATEST, RAW
+from ui.events import CHOICE, LATEST, RAW
 from ui.fragments import message
 from ui.outcomes import attempt
 from ui.picture_work import Prepared, prepare_background, prepare_person
@@ -34,19 +34,21 @@ class PeopleTab:
     pose: gr.State
     person: _Card
     place: _Card
+    human: gr.State  # Path | None: the person's picture that a run uses
+    background: gr.State  # Path | None: the place that a run uses
     example_button: gr.Button
     next_button: gr.Button
 
     @property
-    def pictures(self) -> list[gr.Image]:
-        """The two uploads: person, background."""
-        return [self.person.upload, self.place.upload]
+    def pictures(self) -> list[gr.State]:
+        """What a run uses: person, background."""
+        return [self.human, self.background]
 
-    def show_person(self, upload: dict | None, task: PoseTask | None) -> dict:
-        return self._show(self.person, prepare_person, uploaded_path(upload), task)
+    def show_person(self, human: Path | None, task: PoseTask | None) -> dict:
+        return self._show(self.person, prepare_person, human, task)
 
-    def show_place(self, upload: dict | None, task: PoseTask | None) -> dict:
-        return self._show(self.place, prepare_background, uploaded_path(upload), task)
+    def show_place(self, background: Path | None, task: PoseTask | None) -> dict:
+        return self._show(self.place, prepare_background, background, task)
 
     def _show(self, card: _Card, prepare: Callable[..., Prepared], path: Path | None, task: PoseTask | None) -> dict:
         if path is None:
@@ -74,15 +76,25 @@ def create_people_tab(services: Services, pose: gr.State, ready: gr.State) -> Pe
         person = _card("Person", _PERSON_HELP, examples.HUMAN, ["upload", "webcam", "clipboard"])
         place = _card("Background", _BACKGROUND_HELP, examples.BACKGROUND, ["upload", "clipboard"])
     next_button = gr.Button("Next: choose a pose", elem_id="to-pose")
-    tab = PeopleTab(services, pose, person, place, example_button, next_button)
-    for card, handler in ((person, tab.show_person), (place, tab.show_place)):
-        reasons = [card.upload.upload, card.upload.clear, pose.change, ready.change]
-        gr.on(reasons, handler, [card.upload, pose], [card.prepared, card.note], **_PICTURE_EVENT)
+    human, background = gr.State(_existing(examples.HUMAN)), gr.State(_existing(examples.BACKGROUND))
+    tab = PeopleTab(services, pose, person, place, human, background, example_button, next_button)
+    for card, used, handler in ((person, human, tab.show_person), (place, background, tab.show_place)):
+        gr.on([card.upload.upload, card.upload.clear], uploaded_path, card.upload, used, **CHOICE, **RAW)
+        gr.on(
+            [used.change, pose.change, ready.change],
+            handler,
+            [used, pose],
+            [card.prepared, card.note],
+            **_PICTURE_EVENT,
+        )
     return tab
 
 
+def _existing(example: Path) -> Path | None:
+    return example if example.is_file() else None
+
+
 _PICTURE_EVENT = {
-    **RAW,
     **LATEST,
     "api_visibility": "private",
     "show_progress": "minimal",
@@ -97,7 +109,7 @@ def _card(title: str, help_text: str, example: Path, sources: list[str]) -> _Car
     with gr.Column(min_width=300):
         gr.HTML(f"<h2>{title}</h2><p class='aa-hint'>{help_text}</p>", elem_classes="aa-column-title")
         upload = gr.Image(
-            example if example.is_file() else None,
+            _existing(example),
             label=f"{title} picture",
             type="filepath",
             image_mode=None,
