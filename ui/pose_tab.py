@@ -21,10 +21,9 @@ from ui.pose_work import PoseAnswer, PoseFound, PoseTask, describe_source, make_
 from ui.services import Services
 from ui.updates import button
 from ui.uploads import uploaded_path
+from ui.webcam import create_webcam
 
 KIND = "pose"
-_CAMERA = {"video": {"width": {"ideal": 960}, "height": {"ideal": 720}, "frameRate": {"ideal": 30, "max": 30}}}
-"""Detectors see no more than this; larger recordings lose frames on slow machines."""
 FACTS_EVENT = {**QUIET, **LATEST, "concurrency_id": "pose-facts", "concurrency_limit": 1}
 
 
@@ -44,6 +43,7 @@ class PoseTab:
     running: gr.State  # str | None: id of the search that was last asked for
     upload: gr.File
     recording: gr.Video
+    library: gr.Radio
     mirror: gr.Checkbox
     every_frame: gr.Checkbox
     detector: gr.Dropdown
@@ -68,7 +68,8 @@ class PoseTab:
     @property
     def chosen(self) -> list:
         """What another choice changes."""
-        return [self.asked, *self.options, self.progress, *self.shown]
+        sources = [self.upload, self.recording, self.library]
+        return [self.asked, *sources, *self.options, self.progress, *self.shown]
 
     @property
     def shown(self) -> list:
@@ -90,7 +91,8 @@ class PoseTab:
     ) -> dict:
         """A file came, or was taken away: then the example's pose is back."""
         path = uploaded_path(payload) or _example()
-        return self._ask(visitor, asked, path and PoseTask(path, detector, False, every_frame))
+        others = {self.library: None} | ({self.recording: None} if payload else {})
+        return self._ask(visitor, asked, path and PoseTask(path, detector, False, every_frame), others)
 
     def on_recording(
         self, visitor: str, asked: PoseTask | None, payload: dict | None, every_frame: bool, detector: str
@@ -99,7 +101,16 @@ class PoseTab:
         path = uploaded_path(payload)
         if path is None:
             return self.on_upload(visitor, asked, None, every_frame, detector)
-        return self._ask(visitor, asked, PoseTask(path, detector, True, every_frame))
+        others = {self.upload: None, self.library: None}
+        return self._ask(visitor, asked, PoseTask(path, detector, True, every_frame), others)
+
+    def on_library(
+        self, visitor: str, asked: PoseTask | None, motion: str | None, every_frame: bool, detector: str
+    ) -> dict:
+        """A bundled movement was chosen."""
+        chosen = next((path for path in examples.motions() if str(path) == motion), None)
+        others = {self.upload: None, self.recording: None}
+        return self._ask(visitor, asked, chosen and PoseTask(chosen, detector, False, every_frame), others)
 
     def on_option(self, visitor: str, asked: PoseTask | None, mirror: bool, every_frame: bool, detector: str) -> dict:
         """Another way to read the same source: what was found in the old way is no longer right."""
@@ -113,17 +124,17 @@ class PoseTab:
         task = self.services.runner.view(job_id).about
         return {self.pose: task, self.asked: task} | self._show_options(task)
 
-    def _ask(self, visitor: str, asked: PoseTask | None, task: PoseTask | None) -> dict:
-        """What was found in something else goes, and a search of it ends."""
+    def _ask(self, visitor: str, asked: PoseTask | None, task: PoseTask | None, others: dict | None = None) -> dict:
+        """What was found in something else goes, and a search of it ends. `others`: what empties other sources."""
         if task == asked:
-            return gr.skip()
+            return others or gr.skip()
         self.stop(visitor)
         cleared = {self.view: None, self.drawing: None, self.progress: "", self.note: ""} | self.panel.hide()
         cleared |= {self.found: None, self.edit: None, self.following: 0}
         hidden = {widget: gr.update(visible=False) for widget in (self.download, self.download_drawing)}
         hidden[self.person] = gr.update(visible=False, value=None)
         options = {} if task is None else self._show_options(task)
-        return cleared | hidden | {self.pose: task, self.asked: task} | options
+        return cleared | hidden | {self.pose: task, self.asked: task} | options | (others or {})
 
     def _show_options(self, task: PoseTask) -> dict:
         return dict(zip(self.options, (task.mirror, task.every_frame, task.detector), strict=True))
@@ -280,16 +291,13 @@ def _lay_out_inputs() -> dict[str, gr.Component]:
         with gr.Tab("Upload"):
             upload = gr.File(label="Video or pose.json", height=140, elem_id="pose-upload")
         with gr.Tab("Record"):
-            recording = gr.Video(
-                label="Webcam",
-                sources=["webcam"],
-                include_audio=False,
-                height=300,
-                buttons=[],
-                webcam_options=gr.WebcamOptions(mirror=True, constraints=_CAMERA),
-                elem_id="pose-recording",
+            recording = create_webcam().recording
+        with gr.Tab("Library"):
+            library = gr.Radio(
+                [(_motion_name(path), str(path)) for path in examples.motions()],
+                label="Bundled movements",
+                elem_id="pose-library",
             )
-            gr.HTML("<p class='aa-hint'>Step back until your whole body is in view. No sound is recorded.</p>")
     mirror = gr.Checkbox(False, label="Mirror left and right", elem_id="pose-mirror")
     with gr.Accordion("More options", open=False):
         every_frame = gr.Checkbox(
@@ -306,7 +314,13 @@ def _lay_out_inputs() -> dict[str, gr.Component]:
         extract = gr.Button("Extract pose", variant="primary", elem_id="extract-pose")
         stop = gr.Button("Stop", variant="stop", visible=False, elem_id="stop-pose")
     progress, note = gr.HTML(elem_id="pose-progress"), gr.HTML(elem_id="pose-note")
-    widgets = {"upload": upload, "recording": recording, "mirror": mirror, "every_frame": every_frame}
+    widgets = {
+        "upload": upload,
+        "recording": recording,
+        "library": library,
+        "mirror": mirror,
+        "every_frame": every_frame,
+    }
     buttons = {"detector": detector, "extract_button": extract, "stop_button": stop}
     return widgets | buttons | {"facts": told, "plan": plan, "progress": progress, "note": note}
 
@@ -332,6 +346,7 @@ def _wire(tab: PoseTab, ready: gr.State) -> None:
     gr.on([tab.upload.upload, tab.upload.clear], tab.on_upload, [*who, tab.upload, *choices], tab.chosen, **raw)
     ends = [tab.recording.stop_recording, tab.recording.clear]
     gr.on(ends, tab.on_recording, [*who, tab.recording, *choices], tab.chosen, **raw)
+    tab.library.input(tab.on_library, [*who, tab.library, *choices], tab.chosen, **CHOICE)
     gr.on([widget.input for widget in tab.options], tab.on_option, [*who, *tab.options], tab.chosen, **CHOICE)
     reasons = [asked.change, ready.change]
     gr.on(reasons, tab.tell_source, asked, [tab.facts, tab.extract_button], **FACTS_EVENT)
@@ -339,6 +354,10 @@ def _wire(tab: PoseTab, ready: gr.State) -> None:
     looked.then(tab.show_answer, *tab.answering(tab.drawn), **CHOICE)
     tab.extract_button.click(tab.submit, who, [tab.running, tab.note], **CHOICE)
     tab.stop_button.click(tab.stop, tab.visitor, **QUIET)
+
+
+def _motion_name(path: Path) -> str:
+    return path.stem.replace("_", " ").capitalize()
 
 
 def _is_json(task: PoseTask) -> bool:

@@ -55,6 +55,13 @@ def create_theme() -> gr.themes.Base:
     ).set(**_SETTINGS)
 
 
+_OUTLINE = (
+    "%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 100 200' fill='none' stroke='white' stroke-opacity='.8' "
+    "stroke-width='2' stroke-dasharray='5 4'%3E%3Ccircle cx='50' cy='22' r='13'/%3E%3Cpath d='M50 37c-15 0-22 6-25 16"
+    "L12 100l8 3 12-34 2 42-6 80h14l8-66 8 66h14l-6-80 2-42 12 34 8-3-13-47c-3-10-10-16-25-16z'/%3E%3C/svg%3E"
+)
+"""A person as large as one should stand before the camera."""
+
 CSS = f"""
 :root, .gradio-container {{ --font: {_FONTS}; --font-mono: {_MONO}; font-family: {_FONTS}; }}
 .gradio-container {{ width: 100%; max-width: 1120px !important; margin: 0 auto !important; }}
@@ -117,6 +124,11 @@ footer {{ display: none !important; }}
   color: var(--body-text-color-subdued); }}
 .aa-keys b {{ font-weight: 500; margin-right: auto; }}
 .aa-keys i {{ display: inline-block; width: 10px; height: 10px; border-radius: 2px; margin-right: 5px; }}
+#pose-recording {{ position: relative; }}
+#pose-recording:has(video[data-testid="webcam-video"]:not(.hide))::after {{ content: ""; position: absolute; z-index: 1;
+  inset: 8px 0 52px; pointer-events: none; background: center / contain no-repeat url("data:image/svg+xml,{_OUTLINE}"); }}
+.aa-countdown {{ position: absolute; inset: 0; z-index: 2; display: grid; place-items: center; pointer-events: none;
+  font-size: 7rem; font-weight: 700; color: white; text-shadow: 0 2px 14px rgba(0, 0, 0, 0.7); }}
 .aa-people {{ display: flex; flex-wrap: wrap; gap: 8px; }}
 .aa-person {{ display: grid; gap: 4px; justify-items: center; padding: 6px; border-radius: 8px; cursor: pointer; font-size: 0.8rem;
   border: 2px solid var(--block-border-color); background: var(--block-background-fill); color: var(--body-text-color); }}
