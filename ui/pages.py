@@ -9,7 +9,7 @@ from ui.epipolar_tab import SCENE_EVENT, EpipolarTab, create_epipolar_tab
 from ui.events import CHOICE, LATEST, QUIET, ask_browser, create_visitor, never_empty
 from ui.fragments import model_card
 from ui.generate_tab import SHOW_CLIP, GenerateTab, create_generate_tab
-from ui.people_tab import PeopleTab, create_people_tab
+from ui.people_tab import PeopleTab, create_people_tab, wire_scene
 from ui.pose_tab import FACTS_EVENT, PoseTab, create_pose_tab, first_task
 from ui.services import Services
 
@@ -30,13 +30,14 @@ def build_pages(services: Services) -> gr.Blocks:
             with gr.Tab("People & Background", id="people"):
                 people = create_people_tab(services, pose, ready)
             with gr.Tab("Pose", id="pose"):
-                poses = create_pose_tab(services, visitor, pose, ready, people.human)
+                poses = create_pose_tab(services, visitor, pose, ready, people.person.used)
             with gr.Tab("Generate", id="generate"):
                 beside = [people.pictures, poses.plan, people.example_button, poses.panel.strength]
                 clips = create_generate_tab(services, visitor, pose, ready, *beside)
             with gr.Tab("Attention & Epipolar", id="epipolar") as epipolar_page:
                 epipolar = create_epipolar_tab(services, visitor)
         _wire_pages(tabs, people, poses, clips)
+        wire_scene(people, poses.following, ready)
         _wire_epipolar(app, epipolar_page, epipolar)
         _wire_model(app, services, card, ready)
         _wire_jobs(app, poses, clips)

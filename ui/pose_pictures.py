@@ -193,7 +193,7 @@ def _fitted(pose: "PoseInput", shown: _Asked) -> "tuple[PoseInput, Fit | None]":
         return pose, None
     human, detector = fit.human, shown.found.task.detector
     try:
-        human = _skeleton_of(human, human.stat().st_mtime_ns, detector)
+        human = skeleton_of(human, human.stat().st_mtime_ns, detector)
     except (InputError, OSError):
         pass  # pose_for_person says why
     fitted, lines = pose_for_person(pose, human, person, fit.strength, style, detector)
@@ -220,7 +220,7 @@ def _draw_ghost(fitted: "PoseInput", skeleton: "PoseSequence", shown: _Asked) ->
 
 
 @lru_cache(maxsize=8)
-def _skeleton_of(human: Path, changed_ns: int, detector: str) -> "PoseSequence":
+def skeleton_of(human: Path, changed_ns: int, detector: str) -> "PoseSequence":
     """Joints of the person in a picture, looked for once. Raises InputError if there are none."""
     from animateanywhere.prepared_pose import reference_skeleton
 
