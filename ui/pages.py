@@ -37,7 +37,7 @@ def build_pages(services: Services) -> gr.Blocks:
             with gr.Tab("Attention & Epipolar", id="epipolar") as epipolar_page:
                 epipolar = create_epipolar_tab(services, visitor)
         _wire_pages(tabs, people, poses, clips)
-        wire_scene(people, poses.following, ready)
+        wire_scene(people, poses.found, poses.following, ready)
         _wire_epipolar(app, epipolar_page, epipolar)
         _wire_model(app, services, card, ready)
         _wire_jobs(app, poses, clips)

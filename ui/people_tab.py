@@ -12,7 +12,7 @@ from ui.fragments import message
 from ui.outcomes import attempt
 from ui.picture_editors import BackgroundEditor, PersonEditor, create_background_editor, create_person_editor
 from ui.picture_work import Prepared, compose_scene, prepare_background, prepare_person
-from ui.pose_work import PoseTask
+from ui.pose_work import PoseFound, PoseTask
 from ui.services import Services
 from ui.uploads import uploaded_path
 
@@ -45,6 +45,7 @@ class PeopleTab:
     pose: gr.State
     person: _Card
     place: _Card
+    scene_box: gr.Accordion
     scene: gr.Image
     scene_note: gr.HTML
     example_button: gr.Button
@@ -78,12 +79,24 @@ class PeopleTab:
         told = {card.prepared: made.picture, card.note: message(made.kind, made.note)}
         return told | card.editor.show(made, changed=used != source)
 
-    def show_scene(self, human: Path | None, place: Path | None, task: PoseTask | None, person: int) -> dict:
-        """The person in the place, or why that cannot be shown."""
+    def show_scene(
+        self,
+        is_open: bool,
+        human: Path | None,
+        place: Path | None,
+        task: PoseTask | None,
+        found: PoseFound | None,
+        person: int,
+    ) -> dict:
+        """The person in the place, or why that cannot be shown; nothing as long as nobody looks."""
         model = self.services.shelf.view().model
+        if not is_open:
+            return gr.skip()
         if human is None or place is None or task is None or model is None:
             return {self.scene: gr.update(visible=False), self.scene_note: ""}
-        outcome = attempt(lambda: compose_scene(human, place, task, person, model), self.services.settings.log_file)
+        outcome = attempt(
+            lambda: compose_scene(human, place, task, found, person, model), self.services.settings.log_file
+        )
         if outcome.state != "done":
             return {self.scene: gr.update(visible=False), self.scene_note: message("info", outcome.message)}
         return {self.scene: gr.update(value=outcome.result, visible=True), self.scene_note: ""}
@@ -107,7 +120,7 @@ def create_people_tab(services: Services, pose: gr.State, ready: gr.State) -> Pe
             person = _lay_out_card("Person", _PERSON_HELP, examples.HUMAN, create_person_editor, "webcam")
         with gr.Column(min_width=300):
             place = _lay_out_card("Background", _BACKGROUND_HELP, examples.BACKGROUND, create_background_editor)
-    with gr.Accordion("The person in the place", open=False, elem_id="scene-box"):
+    with gr.Accordion("The person in the place", open=False, elem_id="scene-box") as scene_box:
         gr.HTML(
             "<p class='aa-hint'>Where and how large the pose begins. A still picture: the model draws the person anew, "
             "in the pose, and the background moves.</p>"
@@ -115,7 +128,7 @@ def create_people_tab(services: Services, pose: gr.State, ready: gr.State) -> Pe
         scene_note = gr.HTML(elem_id="scene-note")
         scene = gr.Image(label="In the scene", interactive=False, height=300, buttons=["fullscreen"], elem_id="scene")
     next_button = gr.Button("Next: choose a pose", elem_id="to-pose")
-    tab = PeopleTab(services, pose, person, place, scene, scene_note, example_button, next_button)
+    tab = PeopleTab(services, pose, person, place, scene_box, scene, scene_note, example_button, next_button)
     for card, handler in ((person, tab.show_person), (place, tab.show_place)):
         gr.on(
             [card.upload.upload, card.upload.clear],
@@ -131,9 +144,12 @@ def create_people_tab(services: Services, pose: gr.State, ready: gr.State) -> Pe
     return tab
 
 
-def wire_scene(tab: PeopleTab, following: gr.State, ready: gr.State) -> None:
-    """Show the scene when anything in it changes; `following`: the person of the pose."""
-    inputs = [*tab.pictures, tab.pose, following]
+def wire_scene(tab: PeopleTab, found: gr.State, following: gr.State, ready: gr.State) -> None:
+    """Show the scene when anything in it changes. `found`: the pose's joints; `following`: the person in it."""
+    is_open = gr.State(False)
+    tab.scene_box.expand(lambda: True, None, is_open, **QUIET)
+    tab.scene_box.collapse(lambda: False, None, is_open, **QUIET)
+    inputs = [is_open, *tab.pictures, tab.pose, found, following]
     changes = [state.change for state in (*inputs, ready)]
     gr.on(changes, tab.show_scene, inputs, [tab.scene, tab.scene_note], **_PICTURE_EVENT)
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from animateanywhere.config import ModelConfig
 from animateanywhere.errors import InputError
-from ui.pose_work import PoseTask
+from ui.pose_work import PoseFound, PoseTask
 from ui.services import Services
 
 EDITOR_SIDE_PX = 720
@@ -117,14 +117,24 @@ def clear_background(path: Path, strokes: np.ndarray | None, folder: Path) -> tu
     return before, _save(painted_over(image, hole), folder / f"{path.stem}_cleared.png")
 
 
-def compose_scene(human: Path, place: Path, task: PoseTask, person: int, model: ModelConfig) -> np.ndarray:
-    """uint8 [H, W, 3]: the person in the place, where the pose has them first. Raises InputError where that is not known."""
+def compose_scene(
+    human: Path, place: Path, task: PoseTask, found: PoseFound | None, person: int, model: ModelConfig
+) -> np.ndarray:
+    """uint8 [H, W, 3]: the person in the place, where the pose has them first. Raises InputError where that is not known.
+
+    `found`: what was found in `task`, if something was.
+    """
     from animateanywhere.media import cover_crop, read_image
     from animateanywhere.placement import placed_in_scene
     from animateanywhere.pose.sequence import PoseSequence
     from ui.pose_pictures import skeleton_of
 
-    if task.source.suffix.lower() != ".json":
+    joints = found.joints if found is not None and task.source == found.pose else task.source
+    if joints is None:
+        raise InputError(
+            "the joints of the drawn skeleton cannot be told, so the person's place in the scene is not known"
+        )
+    if joints.suffix.lower() != ".json":
         raise InputError("shown once the pose has been extracted, on the next page")
     rgba, _ = _cut_out(human, human.stat().st_mtime_ns)
     try:
@@ -134,7 +144,7 @@ def compose_scene(human: Path, place: Path, task: PoseTask, person: int, model: 
     size = clip_size(task, model)
     size = tuple(round(side * _SCENE_SIDE_PX / max(size)) for side in size)
     scene = cover_crop(read_image(place)[..., :3], size)
-    return placed_in_scene(rgba, skeleton, scene, PoseSequence.from_json(task.source), person)
+    return placed_in_scene(rgba, skeleton, scene, PoseSequence.from_json(joints), person)
 
 
 def strokes_of(value: dict | None, colour: tuple[int, int, int] | None = None) -> np.ndarray | None:

@@ -185,6 +185,15 @@ class PoseTab:
         video = gr.update(value=answer.result, visible=answer.result is not None, label="Your video, its first seconds")
         return {self.view: video}
 
+    def show_edit(
+        self, asked: PoseTask | None, found: PoseFound | None, edit: PoseEdit | None, answer: PoseAnswer | None
+    ) -> dict:
+        """An edit was drawn: show it as long as it is still what was made of what was found."""
+        shown = answer.result if answer is not None else None
+        if isinstance(shown, PoseShown) and (shown.found, shown.edit) != (found, edit):
+            return gr.skip()
+        return self.show_answer(asked, found, edit, answer)
+
     def submit(self, visitor: str, asked: PoseTask | None) -> dict:
         """Ask for a search; one for something else ends."""
         if asked is None:
@@ -277,7 +286,7 @@ def create_pose_tab(
     tab = PoseTab(services, visitor, pose, **states, **inputs, **outputs, next_button=next_button, panel=panel)
     _wire(tab, ready)
     editor = PoseEditor(services, panel, human, pose, tab.found, tab.edit, tab.following, tab.drawn, tab.person)
-    wire_editor(editor, tab.show_answer, *tab.answering(tab.drawn))
+    wire_editor(editor, tab.show_edit, *tab.answering(tab.drawn))
     return tab
 
 
