@@ -82,7 +82,11 @@ class PoseEditor:
         if outcome.state != "done":
             return {self.panel.note: message("error", outcome.message)}
         decided: PoseEdit = outcome.result
-        states = {self.edit: decided, self.following: decided.person, self.pose: PoseTask(decided.pose)}
+        states = {
+            self.edit: decided,
+            self.following: decided.person,
+            self.pose: PoseTask(decided.pose, found.task.detector),
+        }
         return states | {self.panel.note: ""}
 
     def draw(

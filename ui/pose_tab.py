@@ -10,18 +10,17 @@ from animateanywhere import examples
 from animateanywhere.cancel import CancelToken
 from ui.check_panel import CheckPanel, create_check_panel
 from ui.events import CHOICE, LATEST, QUIET, RAW, never_empty
-from ui.forms import widget_specs
 from ui.fragments import facts, message, progress_bar, seconds
 from ui.jobs import JobView, Step
 from ui.outcomes import Outcome, attempt
 from ui.pose_editor import DRAW_EVENT, PoseEditor, wire_editor
 from ui.pose_edits import PoseEdit
 from ui.pose_pictures import PoseShown, find_and_draw
+from ui.pose_sources import lay_out_sources
 from ui.pose_work import PoseAnswer, PoseFound, PoseTask, describe_source, make_playable
 from ui.services import Services
 from ui.updates import button
 from ui.uploads import uploaded_path
-from ui.webcam import create_webcam
 
 KIND = "pose"
 FACTS_EVENT = {**QUIET, **LATEST, "concurrency_id": "pose-facts", "concurrency_limit": 1}
@@ -243,7 +242,7 @@ class PoseTab:
         states = {}
         if is_new:
             states = {self.found: shown.found, self.edit: shown.edit, self.following: shown.edit.person}
-            states[self.pose] = PoseTask(shown.edit.pose)
+            states[self.pose] = PoseTask(shown.edit.pose, shown.found.task.detector)
         return states | pictures | {self.person: person} | files | self.panel.show(shown, is_new)
 
     def stop(self, visitor: str) -> None:
@@ -278,7 +277,7 @@ def create_pose_tab(
     }
     with gr.Row():
         with gr.Column(min_width=300):
-            inputs = _lay_out_inputs()
+            inputs = lay_out_sources()
         with gr.Column(min_width=300):
             outputs = _lay_out_pose()
     panel = create_check_panel()
@@ -288,50 +287,6 @@ def create_pose_tab(
     editor = PoseEditor(services, panel, human, pose, tab.found, tab.edit, tab.following, tab.drawn, tab.person)
     wire_editor(editor, tab.show_edit, *tab.answering(tab.drawn))
     return tab
-
-
-def _lay_out_inputs() -> dict[str, gr.Component]:
-    detector = widget_specs()["detector"]
-    gr.HTML(
-        "<h2>Movement</h2><p class='aa-hint'>A video of a person, a drawn skeleton, or a pose.json.</p>",
-        elem_classes="aa-column-title",
-    )
-    with gr.Tabs():
-        with gr.Tab("Upload"):
-            upload = gr.File(label="Video or pose.json", height=140, elem_id="pose-upload")
-        with gr.Tab("Record"):
-            recording = create_webcam().recording
-        with gr.Tab("Library"):
-            library = gr.Radio(
-                [(_motion_name(path), str(path)) for path in examples.motions()],
-                label="Bundled movements",
-                elem_id="pose-library",
-            )
-    mirror = gr.Checkbox(False, label="Mirror left and right", elem_id="pose-mirror")
-    with gr.Accordion("More options", open=False):
-        every_frame = gr.Checkbox(
-            False,
-            label="Every frame of the whole video",
-            info="Slower. Off: only as much as the model can use.",
-            elem_id="pose-every-frame",
-        )
-        detector = gr.Dropdown(
-            list(detector.choices), value=detector.default, label=detector.label, info=detector.info, elem_id="detector"
-        )
-    told, plan = gr.HTML(elem_id="pose-facts"), gr.HTML(elem_id="pose-plan")
-    with gr.Row():
-        extract = gr.Button("Extract pose", variant="primary", elem_id="extract-pose")
-        stop = gr.Button("Stop", variant="stop", visible=False, elem_id="stop-pose")
-    progress, note = gr.HTML(elem_id="pose-progress"), gr.HTML(elem_id="pose-note")
-    widgets = {
-        "upload": upload,
-        "recording": recording,
-        "library": library,
-        "mirror": mirror,
-        "every_frame": every_frame,
-    }
-    buttons = {"detector": detector, "extract_button": extract, "stop_button": stop}
-    return widgets | buttons | {"facts": told, "plan": plan, "progress": progress, "note": note}
 
 
 def _lay_out_pose() -> dict[str, gr.Component]:
@@ -363,10 +318,6 @@ def _wire(tab: PoseTab, ready: gr.State) -> None:
     looked.then(tab.show_answer, *tab.answering(tab.drawn), **CHOICE)
     tab.extract_button.click(tab.submit, who, [tab.running, tab.note], **CHOICE)
     tab.stop_button.click(tab.stop, tab.visitor, **QUIET)
-
-
-def _motion_name(path: Path) -> str:
-    return path.stem.replace("_", " ").capitalize()
 
 
 def _is_json(task: PoseTask) -> bool:

@@ -3,6 +3,7 @@
 Heavy imports are inside the functions: the page must answer before mediapipe and torch are loaded.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -83,7 +84,7 @@ def find_pose(
 
     Raises InputError as `load_pose_input` does, Cancelled once `cancel` is set.
     """
-    from animateanywhere.pose.detector import create_detector, load_pose_input
+    from animateanywhere.pose.detector import create_detector, load_pose_input, probe_pose
 
     started = time.monotonic()
 
@@ -93,7 +94,7 @@ def find_pose(
 
     report(Step("detector", 0, 1))
     detector = MirroredDetector(create_detector(task.detector)) if task.mirror else task.detector
-    limits = {} if task.every_frame else {"fps": model.fps, "max_frames": model.max_num_frames}
+    limits = {} if task.every_frame else _limits(probe_pose(task.source).fps, model)
     got = load_pose_input(task.source, detector=detector, on_progress=on_progress, cancel=cancel, **limits)
     seconds = time.monotonic() - started
     sequence, joints = got.sequence, None
@@ -104,6 +105,12 @@ def find_pose(
         return PoseFound(task, task.source, True, (), got.drawn.num_frames, got.drawn.fps, seconds, joints)
     coverage = tuple(sequence.coverage(person) for person in range(sequence.num_people))
     return PoseFound(task, joints, False, coverage, sequence.num_frames, sequence.fps, seconds, joints)
+
+
+def _limits(source_fps: float, model: ModelConfig) -> dict[str, float]:
+    """What the model can use of a source, and no frame twice: between the frames of a slow one, joints are interpolated."""
+    fps = min(model.fps, source_fps)
+    return {"fps": fps, "max_frames": math.ceil(model.max_num_frames * fps / model.fps)}
 
 
 def describe_source(task: PoseTask, model: ModelConfig | None) -> list[tuple[str, str]]:
@@ -121,7 +128,7 @@ def describe_source(task: PoseTask, model: ModelConfig | None) -> list[tuple[str
         return [*rows, ("Looked at", "every frame")]
     longest = model.max_num_frames / model.fps
     part = "all of it" if source.duration_s <= longest else f"the first {longest:.1f} s"
-    return [*rows, ("Looked at", f"{part}, {model.fps:g} frames per second")]
+    return [*rows, ("Looked at", f"{part}, {min(model.fps, source.fps):.4g} frames per second")]
 
 
 def make_playable(source: Path, folder: Path, mirror: bool = False) -> Path | None:

@@ -138,6 +138,7 @@ footer {{ display: none !important; }}
   font-size: 0.9rem; line-height: 1.45; }}
 .aa-finding p {{ margin: 0 0 6px; color: inherit; }}
 .aa-finding b {{ color: inherit; }}
+.aa-finding button, .aa-tools button {{ margin: 0 !important; }}
 .aa-finding div, .aa-tools {{ display: flex; flex-wrap: wrap; gap: 6px; align-items: center; }}
 .aa-tools {{ margin: 4px 0 8px; }}
 .aa-chip-frame, .aa-repair {{ font-size: 0.85rem; padding: 3px 10px; border-radius: 6px; cursor: pointer; min-height: 28px; }}
