@@ -336,7 +336,7 @@ def _found_note(shown: PoseShown) -> str:
     found, person = shown.found, shown.edit.person
     length = f"{found.num_frames} frames at {found.fps:.4g} fps"
     is_video = not found.is_drawn and found.task.source.suffix.lower() != ".json"
-    mirrored = " It is not mirrored: only videos of people can be." if found.task.mirror and not is_video else ""
+    mirrored = " It is not mirrored: press Mirror under Check and repair." if found.task.mirror and not is_video else ""
     if found.is_drawn:
         return message("good", f"A drawn skeleton, {length}. Beside it: as the model reads it.{mirrored}")
     people = shown.checkup.people

@@ -7,6 +7,8 @@ import pytest
 
 from animateanywhere.cancel import CancelToken
 from animateanywhere.errors import InputError
+from animateanywhere.media import VideoFrames, read_video, write_video
+from animateanywhere.pose.draw import draw_pose
 from animateanywhere.pose.repairs import apply_repairs
 from animateanywhere.pose.sequence import BODY, PoseSequence
 from animateanywhere.prepared_pose import notes_on
@@ -95,3 +97,29 @@ def test_the_page_says_what_is_wrong_and_each_repair_it_offers_can_be_done(name,
 def test_a_pose_that_would_be_black_is_refused_before_a_run():
     with pytest.raises(InputError, match="no body to follow; give a video that shows at least head and shoulders"):
         notes_on(hands_only(), 0)
+
+
+def drawn_video(path, scale: float, fps: float, num_frames: int = 6) -> PoseTask:
+    pose = standing_sequence(num_frames, (400, 400), fps, scale=scale)
+    write_video(VideoFrames(draw_pose(pose, (400, 400), MODEL.pose_style), fps), path)
+    return PoseTask(path)
+
+
+def test_a_slow_video_is_looked_at_in_its_own_frames(tmp_path):
+    """Eight times the same frame would hide that nothing is known in between, and the person would move in steps."""
+    task = drawn_video(tmp_path / "slow.mp4", 1.6, fps=2.0)
+    found = find_pose(task, MODEL, tmp_path, lambda step: None, CancelToken())
+    assert (found.num_frames, found.fps) == (6, 2.0)
+    shown = draw_pictures(found, PoseEdit(found.pose), None, MODEL, tmp_path)
+    assert "few frames per second" in [finding.kind for finding in shown.checkup.findings]
+
+
+def test_a_drawing_too_small_to_read_is_used_as_it_is_and_not_black(tmp_path):
+    """Limbs hardly longer than wide hang together by nothing that tells joints: the drawing itself is shown then."""
+    task = drawn_video(tmp_path / "small.mp4", 0.7, fps=8.0)
+    found = find_pose(task, MODEL, tmp_path, lambda step: None, CancelToken())
+    shown = draw_pictures(found, PoseEdit(found.pose), None, MODEL, tmp_path)
+    assert found.joints is None and shown.checkup is None
+    assert (read_video(shown.drawing).rgb.max((1, 2, 3)) > 150).all()
+    with pytest.raises(InputError, match="cannot be told"):
+        repaired(found, shown.edit, "smooth", tmp_path)
