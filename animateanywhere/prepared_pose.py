@@ -81,7 +81,7 @@ def reference_skeleton(
 
 def pose_for_person(
     pose: PoseInput,
-    human: Path,
+    human: Path | PoseSequence,
     person: int,
     strength: float,
     style: PoseStyle,
@@ -90,6 +90,7 @@ def pose_for_person(
 ) -> tuple[PoseInput, tuple[str, ...]]:
     """One person of a pose with the limb lengths of the person in a picture, and notes on what was done.
 
+    `human`: the picture, or what `reference_skeleton` found in it.
     At strength 0, and where a model of this `style` is shown a drawing itself, the pose comes back as it is. Where no body is
     found in the picture, it does too, and the note says why. Raises InputError if there is no such person in the pose.
     """
@@ -98,7 +99,7 @@ def pose_for_person(
     if pose.is_used_as_drawn(style):
         return pose, ("a drawn skeleton is not aligned to the person's proportions",)
     try:
-        skeleton = reference_skeleton(human, detector, cancel)
+        skeleton = human if isinstance(human, PoseSequence) else reference_skeleton(human, detector, cancel)
     except InputError as error:
         return pose, (f"the pose keeps its own proportions, the person's cannot be measured: {error}",)
     aligned = retarget(pose.sequence, skeleton, person, strength)

@@ -74,6 +74,24 @@ def _small(image: np.ndarray) -> tuple[np.ndarray, tuple[float, float]]:
     return small, (width / small.shape[1], height / small.shape[0])
 
 
+def refined_cut_out(rgba: np.ndarray, added: np.ndarray, removed: np.ndarray) -> np.ndarray:
+    """uint8 [H, W, 4] with what a person painted: `added` and `removed`, bool [h, w] of any size with the same aspect.
+
+    Where both are painted, it is removed. Edges are soft over a pixel or two of the strokes' own picture. Raises InputError
+    if nothing is left.
+    """
+    height, width = rgba.shape[:2]
+    add, remove = (
+        cv2.resize(cv2.GaussianBlur(strokes.astype(np.float32), (0, 0), 0.7), (width, height))
+        for strokes in (added, removed)
+    )
+    alpha = np.maximum(rgba[..., 3] / np.float32(255), add) * (1 - remove)
+    refined = np.dstack([rgba[..., :3], np.rint(np.clip(alpha, 0, 1) * 255).astype(np.uint8)])
+    if not (refined[..., 3] >= _VISIBLE).any():
+        raise InputError("the strokes remove the whole person: paint less in the colour that removes")
+    return refined
+
+
 def place_on_canvas(rgba: np.ndarray, size: tuple[int, int], canvas_rgb: tuple[int, int, int]) -> np.ndarray:
     """uint8 [H, W, 4] -> uint8 [H', W', 3] of `size` (W', H'): the visible part centred and fitted on a flat colour.
 

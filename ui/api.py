@@ -13,7 +13,8 @@ from ui.clip_work import Clip, ClipTask, make_clip
 from ui.forms import config_from_values
 from ui.jobs import Work
 from ui.outcomes import attempt
-from ui.pose_work import PoseShown, PoseTask, find_and_draw
+from ui.pose_pictures import PoseShown, find_and_draw
+from ui.pose_work import PoseTask
 from ui.preview_work import DraftShown, DraftTask, ImpliedShown, VariantShown, imply_camera, make_draft
 from ui.services import Services, new_visitor
 from ui.uploads import uploaded_path

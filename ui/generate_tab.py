@@ -11,7 +11,7 @@ from animateanywhere import examples
 from animateanywhere.config import GenerateConfig
 from animateanywhere.errors import InputError
 from ui.clip_work import AskedMotion, Clip, ClipTask, make_clip, plan_clip
-from ui.events import CHOICE, LATEST, QUIET, RAW, never_empty
+from ui.events import CHOICE, LATEST, QUIET, never_empty
 from ui.forms import WidgetSpec, config_from_values, widget_specs
 from ui.fragments import facts, message, notes_list, plan_line, progress_bar, seconds
 from ui.jobs import JobView
@@ -20,14 +20,13 @@ from ui.pose_work import PoseTask
 from ui.preview_work import sentence_in
 from ui.services import Services
 from ui.updates import button
-from ui.uploads import uploaded_path
 
 KIND = "clip"
-_PLAN_EVENT = {**QUIET, **RAW, **LATEST, "concurrency_id": "plans", "concurrency_limit": 1}
+_PLAN_EVENT = {**QUIET, **LATEST, "concurrency_id": "plans", "concurrency_limit": 1}
 SHOW_CLIP = "() => setTimeout(() => document.querySelector('#clip')?.scrollIntoView({block: 'nearest'}), 400)"
 """On a narrow screen the clip lies below the settings."""
 _ALWAYS_SHOWN = ("prompt", "num_frames", "seed")
-_ELSEWHERE = ("detector",)
+_ELSEWHERE = ("detector", "retarget")
 """Asked for on the Pose page."""
 
 
@@ -59,7 +58,7 @@ class GenerateTab:
         buttons = [self.generate_button, self.stop_button, self.example_button]
         return [*buttons, self.progress, self.note, self.clip, self.about, self.download, self.gallery]
 
-    def show_plan(self, human: dict | None, background: dict | None, task: PoseTask | None, *values) -> dict:
+    def show_plan(self, human: Path | None, background: Path | None, task: PoseTask | None, *values) -> dict:
         """Length, rate and size of the clip, or why there will be none, on this page and on the Pose page."""
         if self.services.shelf.view().model is None:
             return {self.plan: "", self.pose_plan: ""}
@@ -165,13 +164,12 @@ class GenerateTab:
             if spec.optional
         }
 
-    def task(self, human: dict | None, background: dict | None, task: PoseTask | None, *values) -> ClipTask:
+    def task(self, human: Path | None, background: Path | None, task: PoseTask | None, *values) -> ClipTask:
         """The page's inputs as one clip to make. Raises InputError for what is missing or not allowed."""
-        person, place = uploaded_path(human), uploaded_path(background)
-        for missing, what in ((person, "picture of a person"), (place, "background picture"), (task, "pose")):
+        for missing, what in ((human, "picture of a person"), (background, "background picture"), (task, "pose")):
             if missing is None:
                 raise InputError(f"no {what} yet: choose one on the pages before this one")
-        return ClipTask(person, place, task, self._config(values, detector=task.detector))
+        return ClipTask(human, background, task, self._config(values, detector=task.detector))
 
     def _config(self, values, **fixed) -> GenerateConfig:
         return config_from_values(dict(zip(self.settings, values, strict=True)) | fixed)
@@ -186,18 +184,19 @@ def create_generate_tab(
     visitor: gr.Textbox,
     pose: gr.State,
     ready: gr.State,
-    pictures: list[gr.Image],
+    pictures: list[gr.State],
     pose_plan: gr.HTML,
     example_button: gr.Button,
+    retarget: gr.Slider,
 ) -> GenerateTab:
     """Lay out and wire the third page.
 
-    `pose`: the PoseTask to use. `ready`: whether loading the model has ended. `pictures`: the uploads of person and
-    background.
+    `pose`: the PoseTask to use. `ready`: whether loading the model has ended. `pictures`: the files of person and
+    background. `retarget`: the setting of that name, which lies on the Pose page.
     """
     with gr.Row():
         with gr.Column(min_width=300, scale=2):
-            settings = _lay_out_settings()
+            settings = _lay_out_settings() | {"retarget": retarget}
             plan = gr.HTML(elem_id="plan")
             with gr.Row():
                 generate = gr.Button(
@@ -260,13 +259,13 @@ def _lay_out_result() -> dict[str, gr.Component]:
     return told | {"download": download, "gallery": gallery}
 
 
-def _wire(tab: GenerateTab, pictures: list[gr.Image], ready: gr.State) -> None:
+def _wire(tab: GenerateTab, pictures: list[gr.State], ready: gr.State) -> None:
     values = list(tab.settings.values())
     inputs = [*pictures, tab.pose, *values]
     changes = [tab.pose.change, *(widget.change for widget in values), *(picture.change for picture in pictures)]
     gr.on([*changes, ready.change], tab.show_plan, inputs, [tab.plan, tab.pose_plan], **_PLAN_EVENT)
     ready.change(tab.show_ready, None, [tab.generate_button, *values], **QUIET)
-    tab.generate_button.click(tab.submit, [tab.visitor, tab.motion, *inputs], [tab.running, tab.note], **CHOICE, **RAW)
+    tab.generate_button.click(tab.submit, [tab.visitor, tab.motion, *inputs], [tab.running, tab.note], **CHOICE)
     tab.generate_button.click(None, js=SHOW_CLIP, **QUIET)
     tab.stop_button.click(tab.stop, tab.visitor, tab.stop_button, **QUIET)
 

@@ -9,7 +9,7 @@ from ui.epipolar_tab import SCENE_EVENT, EpipolarTab, create_epipolar_tab
 from ui.events import CHOICE, LATEST, QUIET, ask_browser, create_visitor, never_empty
 from ui.fragments import model_card
 from ui.generate_tab import SHOW_CLIP, GenerateTab, create_generate_tab
-from ui.people_tab import PeopleTab, create_people_tab
+from ui.people_tab import PeopleTab, create_people_tab, wire_scene
 from ui.pose_tab import FACTS_EVENT, PoseTab, create_pose_tab, first_task
 from ui.preview_tab import create_preview_tab, follow_preview, wire_preview
 from ui.services import Services
@@ -31,15 +31,16 @@ def build_pages(services: Services) -> gr.Blocks:
             with gr.Tab("People & Background", id="people"):
                 people = create_people_tab(services, pose, ready)
             with gr.Tab("Pose", id="pose"):
-                poses = create_pose_tab(services, visitor, pose, ready)
+                poses = create_pose_tab(services, visitor, pose, ready, people.person.used)
             with gr.Tab("Preview", id="preview"):
                 drafts = create_preview_tab(services, visitor)
             with gr.Tab("Generate", id="generate"):
-                beside = [people.pictures, poses.plan, people.example_button]
+                beside = [people.pictures, poses.plan, people.example_button, poses.panel.strength]
                 clips = create_generate_tab(services, visitor, pose, ready, *beside)
             with gr.Tab("Attention & Epipolar", id="epipolar") as epipolar_page:
                 epipolar = create_epipolar_tab(services, visitor)
         _wire_pages(tabs, people, poses, clips)
+        wire_scene(people, poses.found, poses.following, ready)
         wire_preview(drafts, clips, people.pictures, pose, tabs)
         follow_preview(app, drafts)
         _wire_epipolar(app, epipolar_page, epipolar)
@@ -61,9 +62,7 @@ def _wire_pages(tabs: gr.Tabs, people: PeopleTab, poses: PoseTab, clips: Generat
         clips.submit_example, clips.visitor, [clips.running, clips.note], **CHOICE
     )
     people.example_button.click(None, js=SHOW_CLIP, **QUIET)
-    person = clips.settings["person"]
-    poses.person.input(lambda chosen: chosen, poses.person, person, **QUIET, **LATEST)
-    gr.on([poses.asked.change, poses.running.change], lambda: 0, None, person, **QUIET)  # the largest, at first
+    poses.following.change(lambda person: person, poses.following, clips.settings["person"], **QUIET, **LATEST)
 
 
 def _wire_epipolar(app: gr.Blocks, page: gr.Tab, epipolar: EpipolarTab) -> None:

@@ -8,30 +8,22 @@ import gradio as gr
 
 from animateanywhere import examples
 from animateanywhere.cancel import CancelToken
+from ui.check_panel import CheckPanel, create_check_panel
 from ui.events import CHOICE, LATEST, QUIET, RAW, never_empty
-from ui.forms import widget_specs
 from ui.fragments import facts, message, progress_bar, seconds
 from ui.jobs import JobView, Step
 from ui.outcomes import Outcome, attempt
-from ui.pose_work import (
-    PoseAnswer,
-    PoseFound,
-    PoseShown,
-    PoseTask,
-    describe_source,
-    draw_previews,
-    find_and_draw,
-    make_playable,
-)
+from ui.pose_editor import DRAW_EVENT, PoseEditor, wire_editor
+from ui.pose_edits import PoseEdit
+from ui.pose_pictures import PoseShown, find_and_draw
+from ui.pose_sources import lay_out_sources
+from ui.pose_work import PoseAnswer, PoseFound, PoseTask, describe_source, make_playable
 from ui.services import Services
 from ui.updates import button
 from ui.uploads import uploaded_path
 
 KIND = "pose"
-_CAMERA = {"video": {"width": {"ideal": 960}, "height": {"ideal": 720}, "frameRate": {"ideal": 30, "max": 30}}}
-"""Detectors see no more than this; larger recordings lose frames on slow machines."""
 FACTS_EVENT = {**QUIET, **LATEST, "concurrency_id": "pose-facts", "concurrency_limit": 1}
-_PREVIEW_EVENT = {**QUIET, **LATEST, "concurrency_id": "previews", "concurrency_limit": 1}
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,9 +37,12 @@ class PoseTab:
     drawn: gr.State  # PoseAnswer | None: the last picture of a source or of a pose
     searched: gr.State  # PoseAnswer | None: what the last search found
     found: gr.State  # PoseFound | None: in what is asked for
+    edit: gr.State  # PoseEdit | None: what was made of it
+    following: gr.State  # int: the person in it
     running: gr.State  # str | None: id of the search that was last asked for
     upload: gr.File
     recording: gr.Video
+    library: gr.Radio
     mirror: gr.Checkbox
     every_frame: gr.Checkbox
     detector: gr.Dropdown
@@ -61,7 +56,9 @@ class PoseTab:
     plan: gr.HTML
     person: gr.Dropdown
     download: gr.DownloadButton
+    download_drawing: gr.DownloadButton
     next_button: gr.Button
+    panel: CheckPanel
 
     @property
     def options(self) -> list:
@@ -70,17 +67,18 @@ class PoseTab:
     @property
     def chosen(self) -> list:
         """What another choice changes."""
-        shown = [self.progress, self.note, self.view, self.drawing, self.person, self.download]
-        return [self.pose, self.asked, self.found, *self.options, *shown]
+        sources = [self.upload, self.recording, self.library]
+        return [self.asked, *sources, *self.options, self.progress, *self.shown]
 
     @property
     def shown(self) -> list:
         """What an answer changes."""
-        return [self.pose, self.found, self.note, self.view, self.drawing, self.person, self.download]
+        widgets = [self.note, self.view, self.drawing, self.person, self.download, self.download_drawing]
+        return [self.pose, self.found, self.edit, self.following, *widgets, *self.panel.shown]
 
     def answering(self, answer: gr.State) -> tuple[list, list]:
         """What `show_answer` takes and what it changes."""
-        return [self.asked, self.found, answer], self.shown
+        return [self.asked, self.found, self.edit, answer], self.shown
 
     @property
     def followed(self) -> list:
@@ -92,7 +90,8 @@ class PoseTab:
     ) -> dict:
         """A file came, or was taken away: then the example's pose is back."""
         path = uploaded_path(payload) or _example()
-        return self._ask(visitor, asked, path and PoseTask(path, detector, False, every_frame))
+        others = {self.library: None} | ({self.recording: None} if payload else {})
+        return self._ask(visitor, asked, path and PoseTask(path, detector, False, every_frame), others)
 
     def on_recording(
         self, visitor: str, asked: PoseTask | None, payload: dict | None, every_frame: bool, detector: str
@@ -101,7 +100,16 @@ class PoseTab:
         path = uploaded_path(payload)
         if path is None:
             return self.on_upload(visitor, asked, None, every_frame, detector)
-        return self._ask(visitor, asked, PoseTask(path, detector, True, every_frame))
+        others = {self.upload: None, self.library: None}
+        return self._ask(visitor, asked, PoseTask(path, detector, True, every_frame), others)
+
+    def on_library(
+        self, visitor: str, asked: PoseTask | None, motion: str | None, every_frame: bool, detector: str
+    ) -> dict:
+        """A bundled movement was chosen."""
+        chosen = next((path for path in examples.motions() if str(path) == motion), None)
+        others = {self.upload: None, self.recording: None}
+        return self._ask(visitor, asked, chosen and PoseTask(chosen, detector, False, every_frame), others)
 
     def on_option(self, visitor: str, asked: PoseTask | None, mirror: bool, every_frame: bool, detector: str) -> dict:
         """Another way to read the same source: what was found in the old way is no longer right."""
@@ -115,15 +123,17 @@ class PoseTab:
         task = self.services.runner.view(job_id).about
         return {self.pose: task, self.asked: task} | self._show_options(task)
 
-    def _ask(self, visitor: str, asked: PoseTask | None, task: PoseTask | None) -> dict:
-        """What was found in something else goes, and a search of it ends."""
+    def _ask(self, visitor: str, asked: PoseTask | None, task: PoseTask | None, others: dict | None = None) -> dict:
+        """What was found in something else goes, and a search of it ends. `others`: what empties other sources."""
         if task == asked:
-            return gr.skip()
+            return others or gr.skip()
         self.stop(visitor)
-        cleared = {self.view: None, self.drawing: None, self.found: None, self.progress: "", self.note: ""}
-        hidden = {self.person: gr.update(visible=False, value=None), self.download: gr.update(visible=False)}
+        cleared = {self.view: None, self.drawing: None, self.progress: "", self.note: ""} | self.panel.hide()
+        cleared |= {self.found: None, self.edit: None, self.following: 0}
+        hidden = {widget: gr.update(visible=False) for widget in (self.download, self.download_drawing)}
+        hidden[self.person] = gr.update(visible=False, value=None)
         options = {} if task is None else self._show_options(task)
-        return cleared | hidden | {self.pose: task, self.asked: task} | options
+        return cleared | hidden | {self.pose: task, self.asked: task} | options | (others or {})
 
     def _show_options(self, task: PoseTask) -> dict:
         return dict(zip(self.options, (task.mirror, task.every_frame, task.detector), strict=True))
@@ -159,18 +169,29 @@ class PoseTab:
 
         return {self.drawn: _answer(task, attempt(work, self._log_file))}
 
-    def show_answer(self, asked: PoseTask | None, found: PoseFound | None, answer: PoseAnswer | None) -> dict:
+    def show_answer(
+        self, asked: PoseTask | None, found: PoseFound | None, edit: PoseEdit | None, answer: PoseAnswer | None
+    ) -> dict:
         """Slow work ended: show what it found, if that is what is asked for by now."""
         if answer is None or answer.task != asked:
             return gr.skip()
         if answer.refusal:
             return {self.note: message("info" if answer.stopped else "error", answer.refusal)}
         if isinstance(answer.result, PoseShown):
-            return self._show(answer.result, found)
+            return self._show(answer.result, found, edit)
         if found is not None:  # its pose lies over the video already
             return gr.skip()
         video = gr.update(value=answer.result, visible=answer.result is not None, label="Your video, its first seconds")
         return {self.view: video}
+
+    def show_edit(
+        self, asked: PoseTask | None, found: PoseFound | None, edit: PoseEdit | None, answer: PoseAnswer | None
+    ) -> dict:
+        """An edit was drawn: show it as long as it is still what was made of what was found."""
+        shown = answer.result if answer is not None else None
+        if isinstance(shown, PoseShown) and (shown.found, shown.edit) != (found, edit):
+            return gr.skip()
+        return self.show_answer(asked, found, edit, answer)
 
     def submit(self, visitor: str, asked: PoseTask | None) -> dict:
         """Ask for a search; one for something else ends."""
@@ -204,29 +225,25 @@ class PoseTab:
                 busy = {self.extract_button: button(self.extract_button, False)}
                 yield bar | busy | {self.stop_button: button(self.stop_button, True)}
 
-    def _show(self, shown: PoseShown, known: PoseFound | None) -> dict:
-        pictures = self._show_pictures(shown)
-        found = shown.found
-        if found == known:  # another person of it
-            return pictures
-        states = {self.found: found, self.pose: PoseTask(found.pose)}
-        names = [(_person_name(index, share), index) for index, share in enumerate(found.coverage)]
-        choice = gr.update(choices=names, value=shown.person if names else None, visible=len(names) > 1)
-        download = gr.update(value=None if found.is_drawn else found.pose, visible=not found.is_drawn)
-        return states | {self.person: choice, self.download: download} | pictures
-
-    def _show_pictures(self, shown: PoseShown) -> dict:
-        over = gr.update(value=shown.overlay, visible=shown.overlay is not None, label="Pose over the video")
-        return {self.view: over, self.drawing: shown.drawing, self.note: _found_note(shown)}
-
-    def choose_person(self, found: PoseFound | None, person: int | None) -> dict:
-        """Draw another person of the same pose."""
-        if found is None or person is None:
+    def _show(self, shown: PoseShown, known: PoseFound | None, edit: PoseEdit | None) -> dict:
+        is_new = shown.found != known
+        if not is_new and shown.edit != edit:  # something else was decided meanwhile
             return gr.skip()
-        services = self.services
-        model = services.shelf.view().model
-        outcome = attempt(lambda: draw_previews(found, person, model, services.new_temp_folder()), self._log_file)
-        return {self.drawn: _answer(found.task, outcome)}
+        over = gr.update(value=shown.overlay, visible=shown.overlay is not None, label="Pose over the video")
+        people = () if shown.checkup is None else shown.checkup.people
+        names = [(f"Person {card.person}: {card.describe()}", card.person) for card in people]
+        person = gr.update(choices=names, value=shown.edit.person if names else None, visible=len(names) > 1)
+        file = shown.found.joints if shown.edit.pose.suffix.lower() != ".json" else shown.edit.pose
+        files = {
+            self.download: gr.update(value=file, visible=file is not None),
+            self.download_drawing: gr.update(value=shown.drawing, visible=True),
+        }
+        pictures = {self.view: over, self.drawing: shown.drawing, self.note: _found_note(shown)}
+        states = {}
+        if is_new:
+            states = {self.found: shown.found, self.edit: shown.edit, self.following: shown.edit.person}
+            states[self.pose] = PoseTask(shown.edit.pose, shown.found.task.detector)
+        return states | pictures | {self.person: person} | files | self.panel.show(shown, is_new)
 
     def stop(self, visitor: str) -> None:
         """Ask this visitor's search to end."""
@@ -248,63 +265,28 @@ def _example() -> Path | None:
     return examples.POSE if examples.POSE.is_file() else None
 
 
-def create_pose_tab(services: Services, visitor: gr.Textbox, pose: gr.State, ready: gr.State) -> PoseTab:
+def create_pose_tab(
+    services: Services, visitor: gr.Textbox, pose: gr.State, ready: gr.State, human: gr.State
+) -> PoseTab:
     """Lay out and wire the second page.
 
-    `pose` holds the PoseTask that Generate uses, `ready` whether loading the model has ended.
+    `pose` holds the PoseTask that Generate uses, `ready` whether loading the model has ended, `human` the person's picture.
     """
-    states = {"asked": gr.State(first_task())} | {
-        name: gr.State(None) for name in ("drawn", "searched", "found", "running")
+    states = {"asked": gr.State(first_task()), "following": gr.State(0)} | {
+        name: gr.State(None) for name in ("drawn", "searched", "found", "edit", "running")
     }
     with gr.Row():
         with gr.Column(min_width=300):
-            inputs = _lay_out_inputs()
+            inputs = lay_out_sources()
         with gr.Column(min_width=300):
             outputs = _lay_out_pose()
-    tab = PoseTab(services, visitor, pose, **states, **inputs, **outputs)
+    panel = create_check_panel()
+    next_button = gr.Button("Next: generate", elem_id="to-generate")
+    tab = PoseTab(services, visitor, pose, **states, **inputs, **outputs, next_button=next_button, panel=panel)
     _wire(tab, ready)
+    editor = PoseEditor(services, panel, human, pose, tab.found, tab.edit, tab.following, tab.drawn, tab.person)
+    wire_editor(editor, tab.show_edit, *tab.answering(tab.drawn))
     return tab
-
-
-def _lay_out_inputs() -> dict[str, gr.Component]:
-    detector = widget_specs()["detector"]
-    gr.HTML(
-        "<h2>Movement</h2><p class='aa-hint'>A video of a person, a drawn skeleton, or a pose.json.</p>",
-        elem_classes="aa-column-title",
-    )
-    with gr.Tabs():
-        with gr.Tab("Upload"):
-            upload = gr.File(label="Video or pose.json", height=140, elem_id="pose-upload")
-        with gr.Tab("Record"):
-            recording = gr.Video(
-                label="Webcam",
-                sources=["webcam"],
-                include_audio=False,
-                height=300,
-                buttons=[],
-                webcam_options=gr.WebcamOptions(mirror=True, constraints=_CAMERA),
-                elem_id="pose-recording",
-            )
-            gr.HTML("<p class='aa-hint'>Step back until your whole body is in view. No sound is recorded.</p>")
-    mirror = gr.Checkbox(False, label="Mirror left and right", elem_id="pose-mirror")
-    with gr.Accordion("More options", open=False):
-        every_frame = gr.Checkbox(
-            False,
-            label="Every frame of the whole video",
-            info="Slower. Off: only as much as the model can use.",
-            elem_id="pose-every-frame",
-        )
-        detector = gr.Dropdown(
-            list(detector.choices), value=detector.default, label=detector.label, info=detector.info, elem_id="detector"
-        )
-    told, plan = gr.HTML(elem_id="pose-facts"), gr.HTML(elem_id="pose-plan")
-    with gr.Row():
-        extract = gr.Button("Extract pose", variant="primary", elem_id="extract-pose")
-        stop = gr.Button("Stop", variant="stop", visible=False, elem_id="stop-pose")
-    progress, note = gr.HTML(elem_id="pose-progress"), gr.HTML(elem_id="pose-note")
-    widgets = {"upload": upload, "recording": recording, "mirror": mirror, "every_frame": every_frame}
-    buttons = {"detector": detector, "extract_button": extract, "stop_button": stop}
-    return widgets | buttons | {"facts": told, "plan": plan, "progress": progress, "note": note}
 
 
 def _lay_out_pose() -> dict[str, gr.Component]:
@@ -316,9 +298,10 @@ def _lay_out_pose() -> dict[str, gr.Component]:
     options = {"interactive": False, "autoplay": True, "loop": True, "height": 260, "buttons": []}
     view = gr.Video(label="Your video", visible=False, elem_id="pose-view", **options)
     drawing = gr.Video(label="Pose as the model reads it", elem_id="pose-drawing", **options)
-    download = gr.DownloadButton("Download pose.json", visible=False, elem_id="pose-download")
-    next_button = gr.Button("Next: generate", elem_id="to-generate")
-    return {"person": person, "view": view, "drawing": drawing, "download": download, "next_button": next_button}
+    with gr.Row():
+        download = gr.DownloadButton("Download pose.json", visible=False, elem_id="pose-download", min_width=140)
+        drawn = gr.DownloadButton("Download the drawing", visible=False, elem_id="pose-download-drawing", min_width=140)
+    return {"person": person, "view": view, "drawing": drawing, "download": download, "download_drawing": drawn}
 
 
 def _wire(tab: PoseTab, ready: gr.State) -> None:
@@ -327,15 +310,12 @@ def _wire(tab: PoseTab, ready: gr.State) -> None:
     gr.on([tab.upload.upload, tab.upload.clear], tab.on_upload, [*who, tab.upload, *choices], tab.chosen, **raw)
     ends = [tab.recording.stop_recording, tab.recording.clear]
     gr.on(ends, tab.on_recording, [*who, tab.recording, *choices], tab.chosen, **raw)
+    tab.library.input(tab.on_library, [*who, tab.library, *choices], tab.chosen, **CHOICE)
     gr.on([widget.input for widget in tab.options], tab.on_option, [*who, *tab.options], tab.chosen, **CHOICE)
     reasons = [asked.change, ready.change]
     gr.on(reasons, tab.tell_source, asked, [tab.facts, tab.extract_button], **FACTS_EVENT)
-    slow = [
-        gr.on(reasons, tab.look_into, [asked, tab.drawn], tab.drawn, **_PREVIEW_EVENT),
-        tab.person.input(tab.choose_person, [tab.found, tab.person], tab.drawn, **_PREVIEW_EVENT),
-    ]
-    for event in slow:
-        event.then(tab.show_answer, *tab.answering(tab.drawn), **CHOICE)
+    looked = gr.on(reasons, tab.look_into, [asked, tab.drawn], tab.drawn, **DRAW_EVENT)
+    looked.then(tab.show_answer, *tab.answering(tab.drawn), **CHOICE)
     tab.extract_button.click(tab.submit, who, [tab.running, tab.note], **CHOICE)
     tab.stop_button.click(tab.stop, tab.visitor, **QUIET)
 
@@ -352,22 +332,18 @@ def _answer_of_job(view: JobView) -> PoseAnswer:
     return PoseAnswer(view.about, view.result, view.message, view.state == "stopped")
 
 
-def _person_name(index: int, share: float) -> str:
-    return f"Person {index}{' (largest)' if index == 0 else ''}, seen in {share:.0%} of the frames"
-
-
 def _found_note(shown: PoseShown) -> str:
-    found = shown.found
+    found, person = shown.found, shown.edit.person
     length = f"{found.num_frames} frames at {found.fps:.4g} fps"
     is_video = not found.is_drawn and found.task.source.suffix.lower() != ".json"
-    mirrored = " It is not mirrored: only videos of people can be." if found.task.mirror and not is_video else ""
+    mirrored = " It is not mirrored: press Mirror under Check and repair." if found.task.mirror and not is_video else ""
     if found.is_drawn:
         return message("good", f"A drawn skeleton, {length}. Beside it: as the model reads it.{mirrored}")
-    people = len(found.coverage)
-    who = "1 person" if people == 1 else f"{people} people"
+    people = shown.checkup.people
+    seen = next((card.coverage for card in people if card.person == person), 0.0)
+    who = "1 person" if len(people) == 1 else f"{len(people)} people"
     took = f" (found in {seconds(found.seconds_taken)})" if is_video else ""
-    text = f"{who} in {length}{took}. Person {shown.person} is seen in {found.coverage[shown.person]:.0%} of them."
-    text += mirrored
-    if people > 1:
+    text = f"{who} in {length}{took}. Person {person} is seen in {seen:.0%} of them.{mirrored}"
+    if len(people) > 1:
         return message("warning", f"{text} Choose whom the clip follows.")
-    return message("good" if found.coverage[shown.person] > 0.8 else "warning", text)
+    return message("good" if seen > 0.8 else "warning", text)

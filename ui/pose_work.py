@@ -3,6 +3,7 @@
 Heavy imports are inside the functions: the page must answer before mediapipe and torch are loaded.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -48,18 +49,8 @@ class PoseFound:
     num_frames: int
     fps: float
     seconds_taken: float
-
-
-@dataclass(frozen=True)
-class PoseShown:
-    """A found pose with its two small videos."""
-
-    found: PoseFound
-    overlay: Path | None
-    """The pose of `person` over its frames; None if there are no frames."""
-    drawing: Path
-    """The pose of `person` as the model reads it, larger."""
-    person: int
+    joints: Path | None
+    """Its joints as a json; None for a drawing whose joints cannot be told."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +58,8 @@ class PoseAnswer:
     """What slow work found out about one way of reading one file. It counts only while that is still asked for."""
 
     task: PoseTask
-    result: PoseShown | Path | None = None
-    """The pose; or, without one yet, a video that any browser plays; None if there is nothing to show."""
+    result: object | None = None
+    """A PoseShown; or, without a pose yet, the path of a video that any browser plays; None if there is nothing to show."""
     refusal: str = ""
     """Why there is none, one line for a person."""
     stopped: bool = False
@@ -86,15 +77,6 @@ class MirroredDetector:
         return self._detector.detect(np.ascontiguousarray(frame[:, ::-1]) for frame in frames)
 
 
-def find_and_draw(
-    task: PoseTask, model: ModelConfig, folder: Path, report: Callable[[Step], None], cancel: CancelToken
-) -> PoseShown:
-    """`find_pose`, then `draw_previews` of the largest person; all files go to `folder`."""
-    found = find_pose(task, model, folder, report, cancel)
-    report(Step("pictures", 0, 1))
-    return draw_previews(found, 0, model, folder)
-
-
 def find_pose(
     task: PoseTask, model: ModelConfig, folder: Path, report: Callable[[Step], None], cancel: CancelToken
 ) -> PoseFound:
@@ -102,7 +84,7 @@ def find_pose(
 
     Raises InputError as `load_pose_input` does, Cancelled once `cancel` is set.
     """
-    from animateanywhere.pose.detector import create_detector, load_pose_input
+    from animateanywhere.pose.detector import create_detector, load_pose_input, probe_pose
 
     started = time.monotonic()
 
@@ -112,15 +94,23 @@ def find_pose(
 
     report(Step("detector", 0, 1))
     detector = MirroredDetector(create_detector(task.detector)) if task.mirror else task.detector
-    limits = {} if task.every_frame else {"fps": model.fps, "max_frames": model.max_num_frames}
+    limits = {} if task.every_frame else _limits(probe_pose(task.source).fps, model)
     got = load_pose_input(task.source, detector=detector, on_progress=on_progress, cancel=cancel, **limits)
     seconds = time.monotonic() - started
+    sequence, joints = got.sequence, None
+    if sequence is not None:
+        joints = folder / "pose.json"
+        sequence.to_json(joints)
     if got.drawn is not None:
-        return PoseFound(task, task.source, True, (), got.drawn.num_frames, got.drawn.fps, seconds)
-    sequence, pose = got.sequence, folder / "pose.json"
-    sequence.to_json(pose)
+        return PoseFound(task, task.source, True, (), got.drawn.num_frames, got.drawn.fps, seconds, joints)
     coverage = tuple(sequence.coverage(person) for person in range(sequence.num_people))
-    return PoseFound(task, pose, False, coverage, sequence.num_frames, sequence.fps, seconds)
+    return PoseFound(task, joints, False, coverage, sequence.num_frames, sequence.fps, seconds, joints)
+
+
+def _limits(source_fps: float, model: ModelConfig) -> dict[str, float]:
+    """What the model can use of a source, and no frame twice: between the frames of a slow one, joints are interpolated."""
+    fps = min(model.fps, source_fps)
+    return {"fps": fps, "max_frames": math.ceil(model.max_num_frames * fps / model.fps)}
 
 
 def describe_source(task: PoseTask, model: ModelConfig | None) -> list[tuple[str, str]]:
@@ -138,30 +128,7 @@ def describe_source(task: PoseTask, model: ModelConfig | None) -> list[tuple[str
         return [*rows, ("Looked at", "every frame")]
     longest = model.max_num_frames / model.fps
     part = "all of it" if source.duration_s <= longest else f"the first {longest:.1f} s"
-    return [*rows, ("Looked at", f"{part}, {model.fps:g} frames per second")]
-
-
-def draw_previews(found: PoseFound, person: int, model: ModelConfig, folder: Path) -> PoseShown:
-    """Write two short mp4s to `folder`: the pose over its frames, if it has any, and the pose as the model reads it."""
-    from animateanywhere.media import VideoFrames, write_video
-    from animateanywhere.overlay import laid_over, number_people
-    from animateanywhere.pose.detector import load_pose_input
-
-    fps = min(found.fps, PREVIEW_FPS)
-    count = max(1, min(PREVIEW_FRAMES, int(found.num_frames / found.fps * fps + 1e-6)))
-    pose = load_pose_input(found.pose, fps=fps, max_frames=count)
-    frames = _frames_below(found, fps, count)
-    size = frames.shape[2:0:-1] if frames is not None else _preview_size(pose.source_size)
-    drawn = pose.frames(size, count, fps, model.pose_style, person)
-    drawing, overlay = folder / "pose.mp4", None
-    write_video(VideoFrames(drawn, fps), drawing)
-    if frames is not None:
-        overlay = folder / "pose_over_video.mp4"
-        over = laid_over(drawn, frames)
-        if len(found.coverage) > 1:
-            number_people(over, pose.sequence.resampled(fps, count).contained_in(size).boxes_px())
-        write_video(VideoFrames(over, fps), overlay)
-    return PoseShown(found, overlay, drawing, person)
+    return [*rows, ("Looked at", f"{part}, {min(model.fps, source.fps):.4g} frames per second")]
 
 
 def make_playable(source: Path, folder: Path, mirror: bool = False) -> Path | None:
@@ -176,22 +143,3 @@ def make_playable(source: Path, folder: Path, mirror: bool = False) -> Path | No
     target = folder / "preview.mp4"
     write_video(VideoFrames(np.ascontiguousarray(rgb[:, :, ::-1]) if mirror else rgb, fps), target)
     return target
-
-
-def _frames_below(found: PoseFound, fps: float, count: int) -> np.ndarray | None:
-    """The video's own frames, at the same ticks as the pose; None for a json, a picture or a drawing."""
-    from animateanywhere.media import read_video
-    from animateanywhere.pose.detector import IMAGE_SUFFIXES
-
-    source = found.task.source
-    if found.is_drawn or source.suffix.lower() in (".json", *IMAGE_SUFFIXES):
-        return None
-    rgb = read_video(source, fps=fps, max_frames=count, longest_side=PREVIEW_SIDE_PX).rgb
-    return rgb[:, :, ::-1] if found.task.mirror else rgb
-
-
-def _preview_size(size: tuple[int, int]) -> tuple[int, int]:
-    from animateanywhere.media import limited_size
-
-    width, height = limited_size(*size, PREVIEW_SIDE_PX)
-    return max(8, width), max(8, height)

@@ -8,7 +8,7 @@ from pathlib import Path
 import gradio as gr
 
 from animateanywhere.config import PreviewConfig
-from ui.events import CHOICE, LATEST, QUIET, RAW, never_empty
+from ui.events import CHOICE, LATEST, QUIET, never_empty
 from ui.forms import widget_specs
 from ui.fragments import facts, message, notes_list, progress_bar, seconds
 from ui.generate_tab import GenerateTab
@@ -183,7 +183,7 @@ def create_preview_tab(services: Services, visitor: gr.Textbox) -> PreviewTab:
     return PreviewTab(services, visitor, **states, reader=reader, **buttons, **told)
 
 
-def wire_preview(tab: PreviewTab, clips: GenerateTab, pictures: list[gr.Image], pose: gr.State, tabs: gr.Tabs) -> None:
+def wire_preview(tab: PreviewTab, clips: GenerateTab, pictures: list[gr.State], pose: gr.State, tabs: gr.Tabs) -> None:
     """Wire the page: a draft is of what Generate would make, and the chosen camera becomes Generate's prompt."""
     started = [tab.running, tab.note]
 
@@ -191,7 +191,7 @@ def wire_preview(tab: PreviewTab, clips: GenerateTab, pictures: list[gr.Image], 
         return tab.submit(clips, visitor, reader, *inputs)
 
     inputs = [tab.visitor, tab.reader, *pictures, pose, *clips.settings.values()]
-    tab.preview_button.click(submit, inputs, started, **CHOICE, **RAW)
+    tab.preview_button.click(submit, inputs, started, **CHOICE)
     tab.variants.input(tab.choose, [tab.visitor, tab.drawn, tab.variants], started, **CHOICE)
     tab.stop_button.click(tab.stop, tab.visitor, **QUIET)
     changes = [pose.change, *(picture.change for picture in pictures)]

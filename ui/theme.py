@@ -55,6 +55,13 @@ def create_theme() -> gr.themes.Base:
     ).set(**_SETTINGS)
 
 
+_OUTLINE = (
+    "%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 100 200' fill='none' stroke='white' stroke-opacity='.8' "
+    "stroke-width='2' stroke-dasharray='5 4'%3E%3Ccircle cx='50' cy='22' r='13'/%3E%3Cpath d='M50 37c-15 0-22 6-25 16"
+    "L12 100l8 3 12-34 2 42-6 80h14l8-66 8 66h14l-6-80 2-42 12 34 8-3-13-47c-3-10-10-16-25-16z'/%3E%3C/svg%3E"
+)
+"""A person as large as one should stand before the camera."""
+
 CSS = f"""
 :root, .gradio-container {{ --font: {_FONTS}; --font-mono: {_MONO}; font-family: {_FONTS}; }}
 .gradio-container {{ width: 100%; max-width: 1120px !important; margin: 0 auto !important; }}
@@ -109,4 +116,36 @@ footer {{ display: none !important; }}
 .aa-strip h2, .aa-strip p {{ margin: 0; }}
 .aa-strip h2 {{ font-size: 1.05rem; font-weight: 600; }}
 .aa-column-title h2 {{ font-size: 1.05rem; font-weight: 600; margin: 0; }}
+.aa-check-strip {{ position: relative; cursor: pointer; height: 56px; border-radius: 4px; overflow: hidden; }}
+.aa-check-strip img {{ width: 100%; height: 100%; display: block; margin: 0 !important; }}
+.aa-cursor {{ position: absolute; top: 0; bottom: 0; left: 0; width: 2px; margin-left: -1px; pointer-events: none;
+  background: #1b1f22; box-shadow: 0 0 0 1px rgba(255, 255, 255, 0.7); }}
+.aa-keys {{ display: flex; flex-wrap: wrap; gap: 2px 14px; margin-top: 4px; font-size: 0.8rem;
+  color: var(--body-text-color-subdued); }}
+.aa-keys b {{ font-weight: 500; margin-right: auto; }}
+.aa-keys i {{ display: inline-block; width: 10px; height: 10px; border-radius: 2px; margin-right: 5px; }}
+#pose-recording {{ position: relative; }}
+#pose-recording:has(video[data-testid="webcam-video"]:not(.hide))::after {{ content: ""; position: absolute; z-index: 1;
+  inset: 8px 0 52px; pointer-events: none; background: center / contain no-repeat url("data:image/svg+xml,{_OUTLINE}"); }}
+.aa-countdown {{ position: absolute; inset: 0; z-index: 2; display: grid; place-items: center; pointer-events: none;
+  font-size: 7rem; font-weight: 700; color: white; text-shadow: 0 2px 14px rgba(0, 0, 0, 0.7); }}
+.aa-people {{ display: flex; flex-wrap: wrap; gap: 8px; }}
+.aa-person {{ display: grid; gap: 4px; justify-items: center; padding: 6px; border-radius: 8px; cursor: pointer; font-size: 0.8rem;
+  border: 2px solid var(--block-border-color); background: var(--block-background-fill); color: var(--body-text-color); }}
+.aa-person img {{ height: 96px; max-width: 140px; object-fit: contain; margin: 0 !important; border-radius: 4px; }}
+.aa-person[aria-pressed="true"] {{ border-color: var(--primary-600); font-weight: 600; }}
+.gradio-container .aa-finding {{ border-radius: 8px; padding: 8px 12px; margin: 0 0 8px; border: 1px solid transparent;
+  font-size: 0.9rem; line-height: 1.45; }}
+.aa-finding p {{ margin: 0 0 6px; color: inherit; }}
+.aa-finding b {{ color: inherit; }}
+.aa-finding button, .aa-tools button {{ margin: 0 !important; }}
+.aa-finding div, .aa-tools {{ display: flex; flex-wrap: wrap; gap: 6px; align-items: center; }}
+.aa-tools {{ margin: 4px 0 8px; }}
+.aa-chip-frame, .aa-repair {{ font-size: 0.85rem; padding: 3px 10px; border-radius: 6px; cursor: pointer; min-height: 28px; }}
+.aa-chip-frame {{ background: transparent; border: 1px solid currentColor; color: inherit; opacity: 0.85; }}
+.aa-repair {{ background: var(--button-secondary-background-fill); color: var(--body-text-color);
+  border: 1px solid var(--input-border-color); font-weight: 600; }}
+.aa-finding .aa-repair {{ background: var(--block-background-fill); }}
+.aa-repair:hover, .aa-chip-frame:hover {{ border-color: var(--primary-600); }}
+.aa-repair:focus-visible, .aa-chip-frame:focus-visible {{ outline: 2px solid var(--primary-600); outline-offset: 1px; }}
 """

@@ -18,7 +18,7 @@ from animateanywhere.pose.tracks import runs_of
 
 LONGEST_BRIDGE_S = 1.0
 """Over a longer gap a straight line looks like gliding: trim instead."""
-_SHORT_FRAMES, _SHORT_S = 8, 1.0
+_SHORT_S = 1.0
 _SLOW_FPS, _FAST_FPS = 5.0, 61.0
 _TINY_SHARE, _TINY_PX = 0.25, 80
 _UNSURE = 0.5
@@ -349,10 +349,10 @@ def tiny(clip: Clip) -> Finding | None:
 def too_short(clip: Clip) -> Finding | None:
     """Hardly any frames."""
     count, seconds = clip.num_frames, clip.num_frames / clip.figure.fps
-    if count >= _SHORT_FRAMES and seconds >= _SHORT_S:
-        return None
     if count == 1:
         return clip.throughout("too short", "info", "The pose is a single frame: the person will stand still.")
+    if seconds >= _SHORT_S:
+        return None
     sentence = (
         f"The clip is very short: {count} frames, {seconds:.2g} s; a video of a second or more will hold the last pose."
     )

@@ -12,7 +12,7 @@ import numpy as np
 
 from animateanywhere.pose.draw import LIMBS, OPENPOSE_FROM_COCO
 from animateanywhere.pose.drawn import stroke_px
-from animateanywhere.pose.sequence import NUM_JOINTS, PoseSequence
+from animateanywhere.pose.sequence import NUM_JOINTS, SEEN_BODY_JOINTS, PoseSequence
 
 _NUM_HUES, _HUE_STEP, _HUE_TOLERANCE = 18, 10, 4
 """OpenCV counts 180 hues; neighbouring limbs are 10 apart."""
@@ -73,7 +73,7 @@ class _Piece:
 def read_drawn_joints(frames: np.ndarray, fps: float) -> PoseSequence | None:
     """Body joints of one person from uint8 [T, H, W, 3] drawings in RGB; None if they cannot be read reliably.
 
-    That is: hardly any limb is found in more than a fifth of the frames that show something, or limbs come in pairs because
+    That is: hardly any joint is found in more than a fifth of the frames that show something, or limbs come in pairs because
     several people are drawn. Joints that are not drawn have confidence 0, all others 1, but 0.5 for eyes and ears under a
     drawn face, which keep their place beside the nose. Hands, feet and face are never read.
     """
@@ -87,12 +87,12 @@ def read_drawn_joints(frames: np.ndarray, fps: float) -> PoseSequence | None:
         pieces = _find_pieces(frame, stroke)
         if len(pieces) < _LEAST_LIMBS:
             continue
-        num_read += 1
         num_doubled += 2 * sum(_is_doubled(found, stroke) for found in pieces.values()) > len(pieces)
         for joint, place in _assemble(pieces, frame, stroke).items():
             coco = OPENPOSE_FROM_COCO[joint]
             if coco is not None:
                 joints[t, 0, coco], confidence[t, 0, coco] = place, 1.0
+        num_read += np.count_nonzero(confidence[t, 0]) >= SEEN_BODY_JOINTS
     if num_read < _LEAST_READ_SHARE * num_drawn or not num_read or 2 * num_doubled > num_read:
         return None
     _place_hidden_head(joints[:, 0], confidence[:, 0], has_face)

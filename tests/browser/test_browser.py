@@ -103,12 +103,12 @@ def test_stop_ends_the_run_and_writes_nothing(page, served):
 def test_a_reloaded_page_finds_its_run_and_clip_again_and_another_visitor_does_not(page, browser, served):
     open_tab(page, "Generate")
     page.get_by_role("button", name="More settings").click()
-    page.get_by_label("Denoising steps").fill("150")
+    page.get_by_label("Denoising steps").fill("400")  # longer than a slow machine takes to reload
     page.locator("#generate").click()
-    expect(page.locator("#progress")).to_contain_text("of 150")
+    expect(page.locator("#progress")).to_contain_text("of 400")
     page.reload()
     open_tab(page, "Generate")
-    expect(page.locator("#progress")).to_contain_text("of 150")
+    expect(page.locator("#progress")).to_contain_text("of 400")
     expect(page.locator("#stop")).to_be_enabled()
     clip = wait_for_clip(page)
     page.reload()

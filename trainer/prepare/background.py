@@ -7,6 +7,7 @@ from typing import Protocol
 import cv2
 import numpy as np
 
+from animateanywhere.clean_background import painted_over
 from animateanywhere.errors import InputError
 from animateanywhere.media import limited_size, resized
 
@@ -30,7 +31,6 @@ _TOUCHING = 0.12
 """Of the longer side: how far from the person something that moves with it is looked for."""
 _ANOTHER_THING, _AGREEING = 36.0, 12.0
 """Brightness, 0..255: what differs this much from donors that agree this well is not part of the background."""
-_PAINT_RADIUS_PX = 4
 
 
 class Inpainter(Protocol):
@@ -52,9 +52,7 @@ class OpenCvInpainter:
     name = "opencv"
 
     def fill(self, frames: np.ndarray, holes: np.ndarray) -> np.ndarray:
-        return cv2.inpaint(
-            np.ascontiguousarray(frames[0]), holes[0].astype(np.uint8), _PAINT_RADIUS_PX, cv2.INPAINT_TELEA
-        )
+        return painted_over(frames[0], holes[0])
 
 
 def create_inpainter(name: str) -> Inpainter:
