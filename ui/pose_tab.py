@@ -340,6 +340,8 @@ def _found_note(shown: PoseShown) -> str:
     if found.is_drawn:
         return message("good", f"A drawn skeleton, {length}. Beside it: as the model reads it.{mirrored}")
     people = shown.checkup.people
+    if not people:
+        return message("error", shown.checkup.findings[0].sentence)
     seen = next((card.coverage for card in people if card.person == person), 0.0)
     who = "1 person" if len(people) == 1 else f"{len(people)} people"
     took = f" (found in {seconds(found.seconds_taken)})" if is_video else ""

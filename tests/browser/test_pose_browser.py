@@ -11,10 +11,16 @@ REFUSE_CAMERA = """navigator.mediaDevices.getUserMedia =
 
 
 def test_a_pose_is_checked_repaired_and_what_was_made_of_it_is_used(page, tmp_path):
+    nobody = walking_pose()
+    nobody.confidence[:] = 0
+    nobody.to_json(tmp_path / "nobody.json")
+    open_tab(page, "Pose")
+    upload(page, "#pose-upload", tmp_path / "nobody.json")
+    expect(page.locator("#pose-note")).to_contain_text("Nobody is seen in any frame")
+    page.locator("#pose-upload").get_by_label("Clear").first.click()
     two = walking_pose(num_frames=24, num_people=2)
     two.confidence[20:, 0] = 0  # person 0 leaves early
     two.to_json(tmp_path / "two.json")
-    open_tab(page, "Pose")
     upload(page, "#pose-upload", tmp_path / "two.json")
     findings, frame = page.locator("#pose-findings"), page.get_by_label("number input for Frame")
     expect(findings).to_contain_text("not in the picture")  # open by itself: something is wrong

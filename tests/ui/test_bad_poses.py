@@ -10,7 +10,7 @@ from animateanywhere.errors import InputError
 from animateanywhere.media import VideoFrames, read_video, write_video
 from animateanywhere.pose.draw import draw_pose
 from animateanywhere.pose.repairs import apply_repairs
-from animateanywhere.pose.sequence import BODY, PoseSequence
+from animateanywhere.pose.sequence import BODY, FACE, PoseSequence
 from animateanywhere.prepared_pose import notes_on
 from tests.animateanywhere.pose.figures import standing_sequence
 from tests.animateanywhere.pose.staged import body_shape, scaled, staged
@@ -50,7 +50,7 @@ def upside_down() -> PoseSequence:
 def hands_only() -> PoseSequence:
     there = walking()
     confidence = there.confidence.copy()
-    confidence[..., BODY] = 0
+    confidence[..., BODY] = confidence[..., FACE] = 0
     return replace(there, confidence=confidence)
 
 
@@ -69,7 +69,7 @@ BAD = {
     "leaves and returns": (leaves_and_returns, "leaves the picture and returns"),
     "two people crossing": (two_crossing, "mixed up"),
     "upside down": (upside_down, "upside down throughout"),
-    "hands only": (hands_only, "no body to follow"),
+    "hands only": (hands_only, "Only hands can be seen, no body to follow"),
     "child, then adult": (grows_up, "changes size"),
     "1 fps": (lambda: walking(12, 1.0), "1 frames per second"),
     "240 fps": (lambda: walking(60, 240.0), "240 frames per second"),

@@ -22,6 +22,8 @@ from ui.pose_edits import PoseEdit, followed, repaired
 from ui.pose_pictures import FitRequest, draw_pictures
 from ui.pose_work import PoseFound, PoseTask
 
+HUMAN, POSE = examples.HUMAN, examples.POSE
+"""The bundled ones: a served page of other tests has small files in their place."""
 MODEL = ModelConfig(pose_style=PoseStyle(draw_hands=False, draw_face=False))
 
 
@@ -91,10 +93,10 @@ def test_the_video_below_goes_through_the_same_repairs(tmp_path):
 
 def test_what_is_fitted_here_is_what_generate_fits(tmp_path):
     pytest.importorskip("mediapipe")
-    found = found_in(tmp_path, PoseSequence.from_json(examples.POSE).resampled(8.0, 6))
+    found = found_in(tmp_path, PoseSequence.from_json(POSE).resampled(8.0, 6))
     edit = PoseEdit(found.pose)
-    shown = draw_pictures(found, edit, FitRequest(examples.HUMAN, 0.7), MODEL, tmp_path)
-    pose, lines = pose_for_person(load_pose_input(edit.pose), examples.HUMAN, 0, 0.7, MODEL.pose_style)
+    shown = draw_pictures(found, edit, FitRequest(HUMAN, 0.7), MODEL, tmp_path)
+    pose, lines = pose_for_person(load_pose_input(edit.pose), HUMAN, 0, 0.7, MODEL.pose_style)
     assert shown.fit.lines == lines and shown.fit.ghost.is_file()
     expected = tmp_path / "expected.mp4"
     write_video(VideoFrames(pose.frames((640, 366), 6, 8.0, MODEL.pose_style), 8.0), expected)
