@@ -273,6 +273,7 @@ class Trainer:
         facts = (
             sums.terms()
             | sums.means()
+            | {"memory_gb": self.processes.memory_gb()}
             | (pulls.norm_facts(list(sums.terms()), self.processes.add_up_tensors) if pulls else {})
         )
         self._weights_whole = False

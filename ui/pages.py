@@ -12,6 +12,7 @@ from ui.generate_tab import SHOW_CLIP, GenerateTab, create_generate_tab
 from ui.people_tab import PeopleTab, create_people_tab
 from ui.pose_tab import FACTS_EVENT, PoseTab, create_pose_tab, first_task
 from ui.services import Services
+from ui.train_tab import create_train_tab
 
 _TITLE = (
     "<div class='aa-head'><h1>AnimateAnywhere</h1>"
@@ -36,6 +37,9 @@ def build_pages(services: Services) -> gr.Blocks:
                 clips = create_generate_tab(services, visitor, pose, ready, *beside)
             with gr.Tab("Attention & Epipolar", id="epipolar") as epipolar_page:
                 epipolar = create_epipolar_tab(services, visitor)
+            if services.settings.training:
+                with gr.Tab("Train", id="train"):
+                    create_train_tab(services, visitor)
         _wire_pages(tabs, people, poses, clips)
         _wire_epipolar(app, epipolar_page, epipolar)
         _wire_model(app, services, card, ready)

@@ -2,6 +2,8 @@
 
 import gradio as gr
 
+from ui.train_style import TRAIN_CSS
+
 _FONTS = 'system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "Liberation Sans", sans-serif'
 _MONO = 'ui-monospace, "SF Mono", Menlo, Consolas, "Liberation Mono", monospace'
 
@@ -110,3 +112,4 @@ footer {{ display: none !important; }}
 .aa-strip h2 {{ font-size: 1.05rem; font-weight: 600; }}
 .aa-column-title h2 {{ font-size: 1.05rem; font-weight: 600; margin: 0; }}
 """
+CSS += TRAIN_CSS
