@@ -138,11 +138,16 @@ class ModelShelf:
         self._pipeline = None
         if not keep_parked:
             self._parked = None
-        gc.collect()
-        import torch
+        give_memory_back()
 
-        if torch.cuda.is_initialized():
-            torch.cuda.empty_cache()
+
+def give_memory_back() -> None:
+    """Let go of what nothing refers to any more, on the GPU too."""
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
 
 
 def _described(name: str) -> ModelConfig:

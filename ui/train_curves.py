@@ -22,6 +22,8 @@ class Curve:
     title: str
     log: bool
     help: str
+    smooth: bool = True
+    """Draw the mean over the last steps, and the values themselves faintly behind it."""
 
 
 CURVES = (
@@ -34,10 +36,10 @@ CURVES = (
     Curve(
         "suppressed_share", "Ω density", False, "share of the keys of other frames that the epipolar loss suppresses"
     ),
-    Curve("learning_rate", "Learning rate", False, "of AdamW"),
+    Curve("learning_rate", "Learning rate", False, "of AdamW", False),
     Curve("grad_norm", "Gradient norm", True, "before it is cut off"),
     Curve("seconds", "Seconds per step", False, "wall-clock"),
-    Curve("memory_gb", "Memory in GiB", False, "most so far of the GPU, else of the machine"),
+    Curve("memory_gb", "Memory in GiB", False, "most so far of the GPU, else of the machine", False),
 )
 ZOOMS = {"Whole run": 1.0, "Last half": 0.5, "Last tenth": 0.1}
 """Share of the steps so far that is shown."""
@@ -60,7 +62,7 @@ def _figure(curve: Curve, series: Series, first_x: int, last_x: int) -> str:
     if not cut.xs:
         return ""
     few = curve.name == "held_out"
-    line = cut.high if few else cut.smooth
+    line = cut.smooth if curve.smooth else cut.high
     value = f"{line[-1]:.4g}"
     return (
         f"<figure class='aa-curve' data-curve='{curve.name}'><figcaption><b>{escape(curve.title)}</b> "
@@ -101,7 +103,7 @@ def _grid(ticks: Sequence[float], y) -> str:
     rows = []
     for tick in ticks:
         rows.append(f"<line x1='{_LEFT}' x2='{_WIDTH - _RIGHT}' y1='{y(tick)}' y2='{y(tick)}'/>")
-        rows.append(f"<text x='{_LEFT - 6}' y='{y(tick) + 4}' text-anchor='end'>{tick:.3g}</text>")
+        rows.append(f"<text x='{_LEFT - 6}' y='{y(tick) + 4}' text-anchor='end'>{tick:.4g}</text>")
     return "".join(rows)
 
 

@@ -1,5 +1,6 @@
 """What is shown of a run beside its curves: status, samples beside their targets, attention, log. No Gradio."""
 
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from urllib.parse import quote
@@ -82,12 +83,17 @@ def _rows(history: RunHistory, launch: Launch | None) -> list[tuple[str, str]]:
 
 def log_html(folder: RunFolder, view: RunView) -> str:
     """The last lines that the run wrote."""
-    lines = view.state.log_tail
+    opened = view.status in ("failed", "dead")
+    return log_details(f"Last lines of {folder.log.name}", view.state.log_tail, opened)
+
+
+def log_details(title: str, lines: Sequence[str], opened: bool) -> str:
+    """Lines of a log, to be folded out; nothing without any."""
     if not lines:
         return ""
-    opened = " open" if view.status in ("failed", "dead") else ""
     text = escape("\n".join(lines))
-    return f"<details{opened}><summary>Last lines of {escape(folder.log.name)}</summary><pre class='aa-log'>{text}</pre></details>"
+    mark = " open" if opened else ""
+    return f"<details{mark}><summary>{escape(title)}</summary><pre class='aa-log'>{text}</pre></details>"
 
 
 def samples_html(folder: RunFolder, history: RunHistory) -> str:

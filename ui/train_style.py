@@ -25,16 +25,17 @@ table.aa-samples tr, table.aa-samples th, table.aa-samples td { border: none; }
 .aa-samples th, .aa-samples td { padding: 4px 8px 4px 0; text-align: left; vertical-align: middle; font-weight: 400; }
 .aa-samples th b { font-weight: 600; }
 .aa-samples video, .aa-samples img { display: block; width: 200px; max-width: 44vw; border-radius: 4px; image-rendering: auto; }
-.aa-attention { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 360px), 1fr)); gap: 12px; }
+.aa-attention { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 520px), 1fr)); gap: 12px; }
 .aa-attention figure { margin: 0; } .aa-attention img { width: 100%; border-radius: 6px; display: block; }
 .aa-attention figcaption { font-size: 0.875rem; margin-top: 2px; }
+.gradio-container table.aa-table, .gradio-container table.aa-samples { border: none !important; }
 .aa-table { border-collapse: collapse; width: 100%; font-size: 0.875rem; }
 .aa-table th { text-align: left; font-weight: 600; color: var(--body-text-color-subdued); }
 table.aa-table tr, table.aa-table th, table.aa-table td { border: none; }
 table.aa-table th, table.aa-table td { padding: 5px 12px 5px 0; vertical-align: top;
   border-bottom: 1px solid var(--block-border-color); }
 .aa-table td.aa-number { font-variant-numeric: tabular-nums; white-space: nowrap; }
-.aa-table img { width: 240px; max-width: 48vw; border-radius: 4px; display: block; }
+.gradio-container .aa-table img { width: 240px; max-width: 48vw; border-radius: 4px; display: block; margin: 0; }
 .aa-table tr.aa-off td { color: var(--body-text-color-subdued); }
 .aa-log { white-space: pre-wrap; overflow-wrap: anywhere; font-family: var(--font-mono); font-size: 0.78rem; margin: 0;
   max-height: 260px; overflow-y: auto; background: var(--block-background-fill); border: 1px solid var(--block-border-color);

@@ -244,6 +244,7 @@ def _buttons(*named: tuple[str, str]) -> list[gr.Button]:
             variant="stop" if key == "stop" else "secondary",
             interactive=False,
             elem_id=f"run-{key}",
+            size="md",
             min_width=90,
         )
         for text, key in named
