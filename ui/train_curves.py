@@ -31,7 +31,11 @@ CURVES = (
     Curve("perceptual", "Perceptual loss", True, "unweighted; only steps whose timestep is low enough have one"),
     Curve("epipolar", "Epipolar loss", True, "unweighted; only clips whose camera is known have one"),
     Curve(
-        "held_out", "Loss on held-out clips", True, "always with the same noise: what decides which checkpoint is best"
+        "held_out",
+        "Loss on held-out clips",
+        True,
+        "always with the same noise: what decides which checkpoint is best",
+        False,
     ),
     Curve(
         "suppressed_share", "Ω density", False, "share of the keys of other frames that the epipolar loss suppresses"

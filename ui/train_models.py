@@ -78,8 +78,11 @@ def all_models(services: Services, histories: Histories) -> list[CheckpointRow]:
 
 
 def model_choices(services: Services, histories: Histories) -> list[tuple[str, str]]:
-    """(label, name) of all that can be used: the embedded model, checkpoints, kept models."""
-    return [("mini (comes with the program)", EMBEDDED), *((r.label, r.path) for r in all_models(services, histories))]
+    """(label, name) of all that can be used: the embedded model, the app's own, checkpoints, kept models."""
+    own = services.settings.model
+    mine = [] if own == EMBEDDED else [(f"{Path(own).name} (the app's --model)", own)]
+    rows = [(row.label, row.path) for row in all_models(services, histories)]
+    return [("mini (comes with the program)", EMBEDDED), *mine, *rows]
 
 
 def checked_model(model: str | None) -> str:

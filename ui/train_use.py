@@ -47,6 +47,8 @@ class UsePart:
     visitor: gr.Textbox
     histories: Histories
     listed: gr.State
+    chosen: gr.State
+    """True once a person chose a model: from then on newer ones are offered only."""
     used: gr.State
     """Name of the model that Generate uses, once this page has changed it."""
     table: gr.HTML
@@ -85,7 +87,7 @@ class UsePart:
         shown = [self.compare_progress, self.compare_note, *self.clips, *self.captions]
         return [*shown, self.compare_button, self.stop_button]
 
-    def refresh(self, listed: tuple, model: str, first: str, second: str) -> dict:
+    def refresh(self, listed: tuple, chosen: bool) -> dict:
         """What models there are by now, and how the last merge, export or import stands."""
         services = self.services
         task = newest_task(services)
@@ -98,11 +100,11 @@ class UsePart:
         if not listed or names != listed[0]:
             rows = all_models(services, self.histories)
             choices = model_choices(services, self.histories)
-            newest = [row.path for row in rows[:2]]
-            chosen = {self.model: model or (newest or ["mini"])[0], self.first: first or (newest[1:] or ["mini"])[0]}
-            chosen[self.second] = second or (newest or ["mini"])[0]
+            newest = [row.path for row in rows[:2]] or ["mini"]
+            offered = {self.model: newest[0], self.first: newest[-1], self.second: newest[0]}
             changes |= {self.table: _table(rows)}
-            changes |= {widget: gr.update(choices=choices, value=value) for widget, value in chosen.items()}
+            for widget, value in offered.items():
+                changes[widget] = gr.update(choices=choices) if chosen else gr.update(choices=choices, value=value)
         return changes
 
     @never_empty
@@ -266,7 +268,7 @@ def create_use_part(
         with gr.Column(min_width=300):
             bringing = _lay_out_import()
     comparing = _lay_out_compare()
-    states = {"listed": gr.State(()), "used": gr.State(None)}
+    states = {"listed": gr.State(()), "chosen": gr.State(False), "used": gr.State(None)}
     part = UsePart(services, visitor, histories, table=table, **states, **using, **bringing, **comparing)
     _wire(part, timer, inputs)
     return part
@@ -341,8 +343,9 @@ def _lay_out_compare() -> dict[str, object]:
 
 
 def _wire(part: UsePart, timer: gr.Timer, inputs: list) -> None:
-    asked = [part.listed, part.model, part.first, part.second]
-    timer.tick(part.refresh, asked, part.lists, **_LIST_EVENT)
+    timer.tick(part.refresh, [part.listed, part.chosen], part.lists, **_LIST_EVENT)
+    chosen = [widget.input for widget in (part.model, part.first, part.second)]
+    gr.on(chosen, lambda: True, None, part.chosen, **CHOICE)
     part.use_button.click(part.use, [part.visitor, part.model], [part.progress, part.note, part.used], **QUIET)
     compared = [part.visitor, part.first, part.second, part.seed, part.steps, *inputs]
     part.compare_button.click(part.start_compare, compared, part.compared, **QUIET, **RAW)

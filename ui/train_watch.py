@@ -79,7 +79,17 @@ class WatchPart:
         """What a look at the run changes."""
         buttons = [self.stop_button, self.save_button, self.sample_button, self.resume_button]
         buttons += [self.clone_button, self.delete_button]
-        return [self.seen, self.runs, self.status, self.log, self.curves, self.samples, self.attention, *buttons]
+        return [
+            self.seen,
+            self.runs,
+            self.status,
+            self.note,
+            self.log,
+            self.curves,
+            self.samples,
+            self.attention,
+            *buttons,
+        ]
 
     def watch(self, seen: Seen, chosen: str | None, zoom: str) -> dict:
         """What has changed since this page was told last. Without a choice: the run that was last at work."""
@@ -119,6 +129,8 @@ class WatchPart:
             changes |= {self.samples: samples_html(folder, history), self.attention: attention_html(folder, history)}
         if not same_run or view.status != seen.status:
             changes |= self._buttons(view)
+            if same_run and not view.is_alive:
+                changes[self.note] = ""  # what a press of a button was answered has come true
         return changes, (view.status, drawn, pictures)
 
     def _buttons(self, view: RunView | None) -> dict:
