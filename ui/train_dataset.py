@@ -190,7 +190,7 @@ def dataset_html(view: DatasetView) -> str:
     told = f"{len(view.included)} of {len(view.kept)} clips are trained on; stretches that gave no clip: {dropped}."
     return (
         f"<p class='aa-hint'>{told} About a fifth is held out of training, to measure on.</p>"
-        f"<div class='aa-scroll'><table class='aa-table'><tr>{head}</tr>{''.join(rows)}</table></div>"
+        f"<div class='aa-scroll'><table class='aa-table aa-clips'><tr>{head}</tr>{''.join(rows)}</table></div>"
     )
 
 

@@ -1,6 +1,5 @@
 """Settings of a training before it starts: what the form edits, what it will take, the command. No Gradio."""
 
-import dataclasses
 import os
 import shutil
 import typing
@@ -9,10 +8,12 @@ from pathlib import Path
 
 import psutil
 
+from animateanywhere.config import ModelConfig
 from animateanywhere.errors import InputError
-from animateanywhere.model_folder import HUB_ID
+from animateanywhere.model_folder import HUB_ID, is_plain_base, read_info, resolve_model
 from trainer.config import TrainConfig
 from trainer.estimate import Estimate
+from trainer.prepare.records import read_index
 from trainer.presets import PRESETS, get_preset
 from trainer.run_folder import RunFolder
 from trainer.stages import STAGES
@@ -249,18 +250,24 @@ def fit_notes(config: TrainConfig, estimated: Estimate, machine: Machine) -> tup
     return tuple(notes)
 
 
-def settings_changed(draft: Draft) -> list[str]:
-    """Which settings differ from the preset's, as names of fields."""
-    if not draft.is_preset:
-        return []
-    return _differences(dataclasses.asdict(PRESETS[draft.source]), dataclasses.asdict(draft.config))
+def clip_notes(config: TrainConfig) -> tuple[str, ...]:
+    """Whether the chosen clips are as the model takes them. Raises InputError if either cannot be read."""
+    if not config.data.dataset:
+        return ()
+    model, held = _model_of(config), read_index(Path(config.data.dataset))["settings"]
+    wanted = {name: getattr(model, name) for name in ("width", "height", "num_frames", "fps")}
+    if all(held[name] == value for name, value in wanted.items()):
+        return ()
+    clips, takes = ("{width}x{height}, {num_frames} frames at {fps:g} fps".format(**v) for v in (held, wanted))
+    return (
+        f"these clips are {clips}, but {model.name} takes {takes}: prepare the videos under another name, with it in use",
+    )
 
 
-def _differences(a: dict, b: dict) -> list[str]:
-    names = []
-    for name in a:
-        if isinstance(a[name], dict):
-            names += _differences(a[name], b[name])
-        elif a[name] != b[name]:
-            names.append(name)
-    return names
+def _model_of(config: TrainConfig) -> ModelConfig:
+    """What the trained model will repeat; the settings' own where it would have to be fetched first."""
+    name = config.start_from
+    if name != "mini" and not Path(name or " ").is_dir():
+        return config.model
+    folder = resolve_model(name)
+    return config.model if is_plain_base(folder) else read_info(folder).model

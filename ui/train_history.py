@@ -41,6 +41,7 @@ STEP_SERIES = (
 """Fields of StepDone that become curves."""
 SMOOTHING = 0.95
 """Share of the smoothed value that each new one leaves in place."""
+_BLOCK = 64
 _RECENT_STEPS = 50
 """Over which the time of a step is told."""
 
@@ -53,12 +54,34 @@ class Series:
     values: list[float] = field(default_factory=list)
     smooth: list[float] = field(default_factory=list)
     _mean: float = 0.0
+    _lows: list[float] = field(default_factory=list)
+    _highs: list[float] = field(default_factory=list)
+    """Of every whole block of values: what a long stretch is asked for again and again."""
 
     def add(self, x: int, value: float) -> None:
         self.xs.append(x)
         self.values.append(value)
         self._mean = SMOOTHING * self._mean + (1 - SMOOTHING) * value
         self.smooth.append(self._mean / (1 - SMOOTHING ** len(self.values)))
+        if len(self.values) % _BLOCK == 0:
+            block = self.values[-_BLOCK:]
+            self._lows.append(min(block))
+            self._highs.append(max(block))
+
+    def low(self, start: int, stop: int) -> float:
+        """The least of the values from `start` to before `stop`."""
+        return self._extreme(min, self._lows, start, stop)
+
+    def high(self, start: int, stop: int) -> float:
+        """The largest of them."""
+        return self._extreme(max, self._highs, start, stop)
+
+    def _extreme(self, of, blocks: list[float], start: int, stop: int) -> float:
+        first, last = -(-start // _BLOCK), stop // _BLOCK
+        if first >= last:
+            return of(self.values[start:stop])
+        ends = self.values[start : first * _BLOCK] + self.values[last * _BLOCK : stop]
+        return of(blocks[first:last] + ends)
 
     def cut(self, x: int) -> None:
         """Forget what lies at `x` and later: it is done again."""
@@ -67,7 +90,7 @@ class Series:
             return
         values = self.values[:keep]
         xs = self.xs[:keep]
-        self.xs, self.values, self.smooth, self._mean = [], [], [], 0.0
+        self.xs, self.values, self.smooth, self._mean, self._lows, self._highs = [], [], [], 0.0, [], []
         for place, value in zip(xs, values, strict=True):
             self.add(place, value)
 
@@ -91,8 +114,8 @@ def thinned(series: Series, first_x: int, most: int) -> Thinned:
     return Thinned(
         xs=[series.xs[b - 1] for _, b in spans],
         smooth=[series.smooth[b - 1] for _, b in spans],
-        low=[min(series.values[a:b]) for a, b in spans],
-        high=[max(series.values[a:b]) for a, b in spans],
+        low=[series.low(a, b) for a, b in spans],
+        high=[series.high(a, b) for a, b in spans],
     )
 
 

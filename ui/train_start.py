@@ -23,6 +23,7 @@ from ui.train_draft import (
     FieldSpec,
     Machine,
     Planned,
+    clip_notes,
     command_text,
     draft_of_preset,
     draft_of_run,
@@ -155,7 +156,7 @@ class StartPart:
             ("This machine", f"{machine.cores} cores, {machine.memory_gb:.1f} GB memory free, {where}"),
             ("Disk", f"{machine.disk_gb:.0f} GB free"),
         ]
-        notes = fit_notes(planned.config, found, machine)
+        notes = fit_notes(planned.config, found, machine) + clip_notes(planned.config)
         return facts(rows) + (message("warning", "; ".join(notes)) if notes else "")
 
     @never_empty

@@ -37,6 +37,12 @@ table.aa-table th, table.aa-table td { padding: 5px 12px 5px 0; vertical-align: 
 .aa-table td.aa-number { font-variant-numeric: tabular-nums; white-space: nowrap; }
 .gradio-container .aa-table img { width: 240px; max-width: 48vw; border-radius: 4px; display: block; margin: 0; }
 .aa-table tr.aa-off td { color: var(--body-text-color-subdued); }
+@media (max-width: 640px) {
+  .aa-clips tr:first-child { display: none; }
+  .aa-clips tr { display: block; border-bottom: 1px solid var(--block-border-color) !important; padding: 8px 0; }
+  .gradio-container table.aa-clips td { display: block; border: none; padding: 1px 0; }
+  .gradio-container .aa-clips td img { width: 100%; max-width: 100%; }
+}
 .aa-log { white-space: pre-wrap; overflow-wrap: anywhere; font-family: var(--font-mono); font-size: 0.78rem; margin: 0;
   max-height: 260px; overflow-y: auto; background: var(--block-background-fill); border: 1px solid var(--block-border-color);
   border-radius: 8px; padding: 8px 10px; }

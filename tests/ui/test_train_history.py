@@ -94,6 +94,16 @@ def test_thinning_keeps_what_stands_out_and_the_last_place():
     assert thinned(Series(), 0, 100).xs == []
 
 
+def test_extremes_of_any_stretch_are_those_of_its_values():
+    series = Series()
+    for x in range(300):
+        series.add(x, float((x * 7919) % 263))
+    series.cut(290)
+    for start, stop in ((0, 290), (1, 2), (63, 65), (64, 128), (5, 200), (130, 131), (190, 290)):
+        stretch = series.values[start:stop]
+        assert (series.low(start, stop), series.high(start, stop)) == (min(stretch), max(stretch))
+
+
 @pytest.mark.parametrize("low, high", [(0.12, 0.55), (1e-7, 3.0), (2.0, 2.0), (0.3, 700.0)])
 def test_log_ticks_enclose_the_values_and_are_few(low, high):
     ticks = log_ticks(low, high)
