@@ -1,8 +1,8 @@
 """`python -m trainer` in a process of its own, which outlives the page: started, found again, ended. No Gradio.
 
 What is known of it lies in a folder of its own, so that any page, also of a restarted app, finds it:
-command.json (words, process, start), stdout.txt (what the command made, in a line or two: empty unless it succeeded),
-stderr.txt (how it gets on, and why it failed).
+command.json (words, process, start), stdout.txt (what the command made, in a line or two at its end), stderr.txt (how it gets
+on, and why it failed), exit.txt (its exit code, if the app lived to see it end).
 """
 
 import contextlib
@@ -26,7 +26,7 @@ from animateanywhere.errors import InputError
 from trainer.run_state import log_tail
 
 ROOT = Path(__file__).resolve().parents[1]
-_COMMAND, _STDOUT, _STDERR = "command.json", "stdout.txt", "stderr.txt"
+_COMMAND, _STDOUT, _STDERR, _EXIT = "command.json", "stdout.txt", "stderr.txt", "exit.txt"
 _ERROR = "error: "
 _TAIL_LINES = 12
 
@@ -66,6 +66,7 @@ def start(words: Sequence[str], folder: Path, directory: Path, environment: Mapp
     options = {"start_new_session": True} if os.name == "posix" else {}
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        (folder / _EXIT).unlink(missing_ok=True)
         with open(folder / _STDOUT, "wb") as out, open(folder / _STDERR, "wb") as err:
             process = subprocess.Popen(
                 [sys.executable, "-m", "trainer", *words],
@@ -80,10 +81,15 @@ def start(words: Sequence[str], folder: Path, directory: Path, environment: Mapp
         (folder / _COMMAND).write_text(json.dumps(dataclasses.asdict(launch)), encoding="utf-8")
     except OSError as error:
         raise InputError(f"cannot start in {folder} ({error.strerror or error}): free some disk space") from error
-    threading.Thread(
-        target=process.wait, name="reaper", daemon=True
-    ).start()  # else it stays a zombie until the app ends
+    threading.Thread(target=_see_it_end, args=(process, folder), name="reaper", daemon=True).start()
     return launch
+
+
+def _see_it_end(process: subprocess.Popen, folder: Path) -> None:
+    """Who waits for nobody leaves a zombie until the app ends."""
+    code = process.wait()
+    with contextlib.suppress(OSError):  # the folder may have been deleted, or its disk be full
+        (folder / _EXIT).write_text(str(code), encoding="utf-8")
 
 
 def read_launch(folder: Path) -> Launch | None:
@@ -110,12 +116,14 @@ def view(folder: Path) -> ProcessView | None:
     elapsed = time.time() - launch.created
     if running:
         return ProcessView("running", "", lines, elapsed)
-    if made:
-        return ProcessView("done", made[-1], lines, elapsed)
-    return ProcessView(*_how_it_ended(lines), lines, elapsed)
+    state, message = _how_it_ended(lines)
+    code = log_tail(folder / _EXIT)
+    if code == ("0",) or (not code and made and state == "killed"):
+        return ProcessView("done", made[-1] if made else "", lines, elapsed)
+    return ProcessView("failed" if state == "killed" else state, message, lines, elapsed)
 
 
-def _how_it_ended(lines: tuple[str, ...]) -> tuple[Literal["failed", "stopped"], str]:
+def _how_it_ended(lines: tuple[str, ...]) -> tuple[Literal["failed", "stopped", "killed"], str]:
     last = lines[-1] if lines else ""
     if last.startswith(_ERROR):
         return "failed", last.removeprefix(_ERROR)
@@ -123,7 +131,7 @@ def _how_it_ended(lines: tuple[str, ...]) -> tuple[Literal["failed", "stopped"],
         return "stopped", last
     if any(line.startswith("Traceback") for line in lines):
         return "failed", f"internal error: {last}"
-    return "failed", "it was killed, or the machine went down: start it again, it goes on where it was"
+    return "killed", "it was killed, or the machine went down: start it again, it goes on where it was"
 
 
 def interrupt(folder: Path) -> None:

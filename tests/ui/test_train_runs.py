@@ -186,3 +186,27 @@ def test_good_names_pass():
         "mini-finetune-bml-2",
         "A_1.b",
     ]
+
+
+@pytest.mark.parametrize(
+    "code, stdout, stderr, state",
+    [
+        ("0", "out  3 clips kept", "120/120 frames", "done"),
+        ("2", "", "error: the folder is missing", "failed"),
+        ("2", "load a model", "error: the folder is missing", "failed"),
+        ("-9", "load a model", "40/120 frames", "failed"),
+        ("130", "", "stopped on request", "stopped"),
+        (None, "out  3 clips kept", "120/120 frames", "done"),
+        (None, "", "40/120 frames", "failed"),
+        (None, "load a model", "error: the folder is missing", "failed"),
+    ],
+)
+def test_how_a_process_ended_is_told_also_by_an_app_that_did_not_see_it(tmp_path, code, stdout, stderr, state):
+    launch = {"words": ["prepare"], "pid": 2**22 + 1, "created": 1.0, "directory": str(tmp_path)}
+    (tmp_path / "command.json").write_text(json.dumps(launch))
+    (tmp_path / "stdout.txt").write_text(stdout)
+    (tmp_path / "stderr.txt").write_text(stderr)
+    if code is not None:
+        (tmp_path / "exit.txt").write_text(code)
+    seen = training_process.view(tmp_path)
+    assert seen.state == state and (seen.message == stdout) == (state == "done")
