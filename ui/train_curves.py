@@ -43,7 +43,7 @@ CURVES = (
     Curve("learning_rate", "Learning rate", False, "of AdamW", False),
     Curve("grad_norm", "Gradient norm", True, "before it is cut off"),
     Curve("seconds", "Seconds per step", False, "wall-clock"),
-    Curve("memory_gb", "Memory in GiB", False, "most so far of the GPU, else of the machine", False),
+    Curve("memory_gb", "Memory in GiB", False, "most so far of the GPU, else of the machine now", False),
 )
 ZOOMS = {"Whole run": 1.0, "Last half": 0.5, "Last tenth": 0.1}
 """Share of the steps so far that is shown."""

@@ -1,6 +1,7 @@
 """Settings of a training before it starts: what the form edits, what it will take, the command. No Gradio."""
 
 import os
+import re
 import shutil
 import typing
 from dataclasses import dataclass, field, replace
@@ -195,6 +196,8 @@ def _refuse_impossible(config: TrainConfig) -> None:
     for name in ("save_every", "log_every", "keep_last"):
         if getattr(config, name) < 1:
             raise InputError(f"{name} {getattr(config, name)}: expected at least 1")
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", config.device):
+        raise InputError(f"device {config.device!r}: expected auto, cpu or cuda")
     first = STAGES[config.stages[0].stage]
     if not config.start_from and first.uses_pose and "control_branches" not in first.restarts:
         raise InputError(f"stage {first.name} goes on with a finished model: say which under Start from")

@@ -275,12 +275,13 @@ def _wire(part: StartPart) -> None:
     stage_shown = [part.draft, *(widget for _, widget in part.fields)]
     part.stage.input(part.choose_stage, [part.draft, part.stage], stage_shown, **CHOICE)
     for field, widget in part.fields:
-        widget.input(part.editor(field), [part.draft, widget], part.draft, **CHOICE)
-    reasons = [part.draft.change, part.name.input, part.start_from.change, part.dataset.change]
+        # A text's input event tells of keys alone: what is pasted is told by its change.
+        told = widget.change if field.spec.kind == "text" else widget.input
+        told(part.editor(field), [part.draft, widget], part.draft, **CHOICE)
+    reasons = [part.draft.change, part.name.change, part.start_from.change, part.dataset.change]
     gr.on(reasons, part.show_plan, part.asked, [part.plan, part.command], **_PLAN_EVENT)
     starting = [part.note, part.started, part.name]
-    clicked = part.start_button.click(part.start, [part.visitor, *part.asked], starting, **CHOICE)
-    clicked.then(part.show_plan, part.asked, [part.plan, part.command], **_PLAN_EVENT)
+    part.start_button.click(part.start, [part.visitor, *part.asked], starting, **CHOICE)
 
 
 def start_choices(services: Services, histories: Histories) -> list[tuple[str, str]]:

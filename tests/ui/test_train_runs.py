@@ -111,6 +111,21 @@ def test_what_the_trainer_would_refuse_late_is_refused_at_once(services, start_f
         plan_run(services, Draft(), "one", start_from, "")
 
 
+@pytest.mark.parametrize(
+    "path, value, words",
+    [
+        (("device",), "gpu", "expected auto, cpu or cuda"),
+        (("stages", "num_steps"), 0, "expected at least 1"),
+        (("save_every",), 0, "expected at least 1"),
+        (("drop_all",), 2.0, "expected at most 1"),
+    ],
+)
+def test_settings_that_cannot_run_are_told_before_the_start(services, path, value, words):
+    field = next(f for section in SECTIONS for f in section_fields(section) if f.path == path)
+    with pytest.raises(InputError, match=words):
+        plan_run(services, edited(Draft(), field, value), "one", "mini", "")
+
+
 def test_the_estimate_adds_up_and_prefers_what_was_measured():
     config = replace(get_preset("mini-finetune-bml"), sample_every=0, data=DataConfig(dataset="/clips"))
     guessed = estimate(config, {})
