@@ -136,10 +136,16 @@ def start_run(services: Services, name: str, words: Sequence[str], settings: Tra
 
 
 def resume_run(services: Services, name: str) -> RunFolder:
-    """Go on with a run from its last checkpoint. Raises InputError if it, or another one, is at work."""
+    """Go on with a run from its last checkpoint; one that failed before its beginning is begun as it was asked for.
+
+    Raises InputError if it, or another one, is at work.
+    """
     folder = run_folder(services, name)
     _refuse_a_second(services)
-    _launch(services, folder, ("train", "--output", f"runs/{name}", "--resume"))
+    launch = training_process.read_launch(folder.launch)
+    begun = folder.config.exists() or folder.last.exists()
+    words = ("train", "--output", f"runs/{name}", "--resume") if begun or launch is None else launch.words
+    _launch(services, folder, words)
     return folder
 
 

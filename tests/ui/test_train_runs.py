@@ -15,7 +15,7 @@ from trainer.config import DataConfig
 from trainer.estimate import Measured, estimate
 from trainer.presets import PRESETS, get_preset
 from trainer.process_lock import hold
-from ui import training_process
+from ui import build_app, training_process
 from ui.services import AppSettings, Services
 from ui.train_datasets import prepare_step
 from ui.train_draft import (
@@ -30,7 +30,17 @@ from ui.train_draft import (
     value_at,
 )
 from ui.train_history import Histories
-from ui.train_runs import ask, checked_name, delete_run, free_name, run_folder, run_names, start_run, view_run
+from ui.train_runs import (
+    ask,
+    checked_name,
+    delete_run,
+    free_name,
+    resume_run,
+    run_folder,
+    run_names,
+    start_run,
+    view_run,
+)
 
 
 @pytest.fixture
@@ -142,13 +152,20 @@ def test_the_estimate_adds_up_and_prefers_what_was_measured():
     assert fit_notes(config, guessed, replace(small, disk_gb=50.0)) == ()
 
 
+def wait_for(folder) -> None:
+    process = training_process._process(training_process.read_launch(folder.launch))
+    psutil.wait_procs([process] if process else [], 60)
+
+
 def test_a_process_that_fails_at_once_is_told_in_its_own_line(services):
     words = ("prepare", "nowhere", "--output", "runs/bad")  # needs no torch to see that it cannot
     folder = start_run(services, "bad", words, None)
-    psutil.wait_procs([p] if (p := training_process._process(training_process.read_launch(folder.launch))) else [], 60)
+    wait_for(folder)
     view = view_run(folder)
     assert view.status == "failed" and "nowhere is not a folder" in view.message and not view.is_alive
     assert run_names(services) == ["bad"] and free_name(services, "bad") == "bad-2"
+    wait_for(resume_run(services, "bad"))
+    assert training_process.read_launch(folder.launch).words == words, "it never began: it is asked for again"
     delete_run(services, Histories(), "bad")
     assert run_names(services) == [] and list(services.settings.runs_folder.iterdir()) == []
 
@@ -225,3 +242,13 @@ def test_how_a_process_ended_is_told_also_by_an_app_that_did_not_see_it(tmp_path
         (tmp_path / "exit.txt").write_text(code)
     seen = training_process.view(tmp_path)
     assert seen.state == state and (seen.message == stdout) == (state == "done")
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_without_training_there_is_no_train_page_and_nothing_that_could_start_one(services, training):
+    settings = replace(services.settings, training=training)
+    page = build_app(replace(services, settings=settings))
+    labels = {part["props"].get("label") for part in page.config["components"]}
+    assert ("Train" in labels) == training and ("Start" in labels) == training and "Generate" in labels
+    names = {function.fn.__qualname__ for function in page.fns.values() if function.fn is not None}
+    assert any("StartPart.start" in name for name in names) == training
