@@ -29,6 +29,8 @@ ROOT = Path(__file__).resolve().parents[1]
 _COMMAND, _STDOUT, _STDERR, _EXIT = "command.json", "stdout.txt", "stderr.txt", "exit.txt"
 _ERROR = "error: "
 _TAIL_LINES = 12
+_JITTER_S, _DAY_S = 3.0, 86400.0
+"""The system's own reckoning of when it was started wavers by a second; after another start all numbers are others."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,10 @@ class Launch:
     """What follows `python -m trainer`."""
     pid: int
     created: float
-    """When the process began, seconds since 1970 by the system's own reckoning: with the pid it names one process."""
+    """When the process began, seconds since 1970."""
+    after_boot: float
+    """The same in seconds since the machine was started, which no setting of its clock changes: with the pid it names one
+    process."""
     directory: str
 
 
@@ -77,7 +82,7 @@ def start(words: Sequence[str], folder: Path, directory: Path, environment: Mapp
                 stderr=err,
                 **options,
             )
-        launch = Launch(tuple(words), process.pid, psutil.Process(process.pid).create_time(), str(directory))
+        launch = Launch(tuple(words), process.pid, *_began(psutil.Process(process.pid)), str(directory))
         (folder / _COMMAND).write_text(json.dumps(dataclasses.asdict(launch)), encoding="utf-8")
     except OSError as error:
         raise InputError(f"cannot start in {folder} ({error.strerror or error}): free some disk space") from error
@@ -96,7 +101,13 @@ def read_launch(folder: Path) -> Launch | None:
     """The last process of that folder; None if there was none, or its note is damaged."""
     try:
         held = json.loads((folder / _COMMAND).read_text(encoding="utf-8"))
-        return Launch(tuple(held["words"]), int(held["pid"]), float(held["created"]), str(held["directory"]))
+        return Launch(
+            tuple(held["words"]),
+            int(held["pid"]),
+            float(held["created"]),
+            float(held["after_boot"]),
+            str(held["directory"]),
+        )
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -165,13 +176,20 @@ def _signal(launch: Launch | None, number: int) -> None:
             process.send_signal(number)
 
 
+def _began(process: psutil.Process) -> tuple[float, float]:
+    """Seconds since 1970, and since the machine was started."""
+    created = process.create_time()
+    return created, created - psutil.boot_time()
+
+
 def _process(launch: Launch | None) -> psutil.Process | None:
     """The living process itself: another one may have its number by now."""
     if launch is None:
         return None
     try:
         process = psutil.Process(launch.pid)
-        same = abs(process.create_time() - launch.created) < 1.0
+        created, after_boot = _began(process)
+        same = abs(after_boot - launch.after_boot) < _JITTER_S and abs(created - launch.created) < _DAY_S
         return process if same and process.status() != psutil.STATUS_ZOMBIE else None
     except psutil.NoSuchProcess:
         return None

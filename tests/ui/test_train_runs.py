@@ -188,10 +188,14 @@ def test_a_living_run_is_neither_deleted_nor_joined_and_takes_requests(services)
 def test_another_process_with_the_same_number_is_not_ours(tmp_path):
     me = psutil.Process()
     launch = {"words": ["train"], "pid": me.pid, "directory": str(tmp_path)}
+    began = {"created": me.create_time(), "after_boot": me.create_time() - psutil.boot_time()}
     note = tmp_path / "command.json"
-    note.write_text(json.dumps(launch | {"created": me.create_time()}))
-    assert training_process.is_running(tmp_path)
-    note.write_text(json.dumps(launch | {"created": me.create_time() - 3600}))
+    for wavering in (-1.0, 0.0, 1.0):
+        note.write_text(json.dumps(launch | {name: value + wavering for name, value in began.items()}))
+        assert training_process.is_running(tmp_path)
+    note.write_text(json.dumps(launch | began | {"created": began["created"] + 1800}))
+    assert training_process.is_running(tmp_path), "somebody set the clock"
+    note.write_text(json.dumps(launch | {name: value - 3600 for name, value in began.items()}))
     assert not training_process.is_running(tmp_path)
     assert training_process.view(tmp_path).state == "failed"
 
@@ -234,7 +238,7 @@ def test_good_names_pass():
     ],
 )
 def test_how_a_process_ended_is_told_also_by_an_app_that_did_not_see_it(tmp_path, code, stdout, stderr, state):
-    launch = {"words": ["prepare"], "pid": 2**22 + 1, "created": 1.0, "directory": str(tmp_path)}
+    launch = {"words": ["prepare"], "pid": 2**22 + 1, "created": 1.0, "after_boot": 1.0, "directory": str(tmp_path)}
     (tmp_path / "command.json").write_text(json.dumps(launch))
     (tmp_path / "stdout.txt").write_text(stdout)
     (tmp_path / "stderr.txt").write_text(stderr)
