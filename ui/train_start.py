@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import gradio as gr
@@ -118,7 +118,8 @@ class StartPart:
 
     def choose_stage(self, draft: Draft, stage: int) -> dict:
         """Show another stage's settings."""
-        return {self.draft: (moved := Draft(**{**vars(draft), "stage": stage or 0}))} | self._values(moved)
+        moved = replace(draft, stage=stage or 0)
+        return {self.draft: moved} | self._values(moved)
 
     def _values(self, draft: Draft) -> dict:
         return {widget: value_at(draft, field.path) for field, widget in self.fields}

@@ -152,6 +152,13 @@ def test_from_a_dropped_video_to_a_clip_by_the_model_trained_on_it(open_page, ap
         clip = wait_for_clip(page)
         info = probe_video(clip)
         assert clip.parent == app.output and (info.width, info.height) == (64, 32)
+        page.set_viewport_size({"width": 400, "height": 800})
+        for part in ("Dataset", "Start", "Runs", "Models"):
+            open_part(page, part)
+            expect(page.locator("#train-pages").get_by_role("tab", name=part)).to_have_attribute(
+                "aria-selected", "true"
+            )
+            assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0
 
 
 def compare_and_use(page: Page, pose: Path, first: int, second: int) -> None:

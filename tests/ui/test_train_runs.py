@@ -256,3 +256,12 @@ def test_without_training_there_is_no_train_page_and_nothing_that_could_start_on
     assert ("Train" in labels) == training and ("Start" in labels) == training and "Generate" in labels
     names = {function.fn.__qualname__ for function in page.fns.values() if function.fn is not None}
     assert any("StartPart.start" in name for name in names) == training
+
+
+def test_editing_touches_the_stage_that_is_shown_and_no_other():
+    field = next(f for f in section_fields("Stage") if f.path == ("stages", "optimizer", "learning_rate"))
+    before = replace(draft_of_preset("mini"), stage=2)
+    after = edited(before, field, 0.5)
+    assert value_at(after, field.path) == 0.5 and after.config.stages[2].optimizer.learning_rate == 0.5
+    unchanged = [k for k in range(5) if after.config.stages[k] == before.config.stages[k]]
+    assert unchanged == [0, 1, 3, 4] and after.config.stages[2].num_steps == before.config.stages[2].num_steps
