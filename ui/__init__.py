@@ -1,7 +1,7 @@
 """The page in a browser. Layout and wiring; the work is in `animateanywhere`.
 
 Reading order: services.py (what tabs are given), jobs.py, people_tab.py, pose_tab.py, generate_tab.py, epipolar_tab.py,
-pages.py.
+train_tab.py, pages.py.
 """
 
 

@@ -12,7 +12,7 @@ from ui.generate_tab import SHOW_CLIP, GenerateTab, create_generate_tab
 from ui.people_tab import PeopleTab, create_people_tab
 from ui.pose_tab import FACTS_EVENT, PoseTab, create_pose_tab, first_task
 from ui.services import Services
-from ui.train_tab import TrainTab, create_train_tab
+from ui.train_tab import PAGE, TrainTab, create_train_tab
 
 _TITLE = (
     "<div class='aa-head'><h1>AnimateAnywhere</h1>"
@@ -38,7 +38,7 @@ def build_pages(services: Services) -> gr.Blocks:
             with gr.Tab("Attention & Epipolar", id="epipolar") as epipolar_page:
                 epipolar = create_epipolar_tab(services, visitor)
             if services.settings.training:
-                with gr.Tab("Train", id="train"):
+                with gr.Tab(PAGE, id="train"):
                     train = create_train_tab(services, visitor, [*people.pictures, pose])
         _wire_pages(tabs, people, poses, clips)
         _wire_epipolar(app, epipolar_page, epipolar)
@@ -78,6 +78,7 @@ def _wire_epipolar(app: gr.Blocks, page: gr.Tab, epipolar: EpipolarTab) -> None:
 def _wire_training(app: gr.Blocks, tabs: gr.Tabs, train: TrainTab) -> list:
     """A model that is to be used leads to Generate. Returns the events after which the model may be another one."""
     train.use.used.change(lambda: gr.Tabs(selected="generate"), None, tabs, **QUIET)
+    tabs.select(train.on_page, train.shown, list(train.timers.values()), **QUIET)
     app.load(train.use.attach, train.use.visitor, train.use.compared, **QUIET)
     return [train.use.used.change, train.start.started.change]
 

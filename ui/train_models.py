@@ -1,6 +1,5 @@
 """Models that trainings made, or that were brought in: found, measured, made into others. No Gradio."""
 
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -148,9 +147,3 @@ def newest_task(services: Services) -> Path | None:
     tasks = services.settings.models_folder / _TASKS
     found = list(tasks.iterdir()) if tasks.is_dir() else []
     return max(found, key=lambda path: path.stat().st_mtime, default=None)
-
-
-def task_words(task: Path) -> str:
-    """What a process does, as its command says."""
-    launch = training_process.read_launch(task)
-    return shlex.join(launch.words) if launch else ""

@@ -29,7 +29,7 @@ from ui.train_runs import (
 )
 from ui.updates import button
 
-EVERY_S = 1.5
+EVERY_S = 2.0
 """Between two looks at a run."""
 _WATCH_EVENT = {**QUIET, **LATEST, "concurrency_id": "watch", "concurrency_limit": 2}
 _NO_RUNS = "<p class='aa-hint'>No runs yet: start one on the page Start.</p>"

@@ -65,7 +65,7 @@ def app(tmp_path) -> Iterator[App]:
 
 @pytest.fixture
 def open_page(browser, app) -> Iterator[Page]:
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
     context.set_default_timeout(LONGEST_WAIT_MS)
     expect.set_options(timeout=LONGEST_WAIT_MS)
     page = context.new_page()
