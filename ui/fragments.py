@@ -59,10 +59,12 @@ def facts(rows: list[tuple[str, str]]) -> str:
 
 
 def seconds(value: float) -> str:
-    """A duration for a person: 4.2 s, 48 s, 3 min 05 s."""
+    """A duration for a person: 4.2 s, 48 s, 3 min 05 s, 3 h 53 min."""
     if value < 9.95:
         return f"{value:.1f} s"
     whole = round(value)
+    if whole >= 7200:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
     return f"{whole} s" if whole < 120 else f"{whole // 60} min {whole % 60:02d} s"
 
 

@@ -240,10 +240,11 @@ def fit_notes(config: TrainConfig, estimated: Estimate, machine: Machine) -> tup
     free, where = (machine.gpu_gb, f"free on the {machine.gpu}") if on_gpu else (machine.memory_gb, "memory free")
     notes = []
     if estimated.memory_gb > free:
-        notes.append(
-            f"needs {'at least' if estimated.is_least else 'about'} {estimated.memory_gb:.1f} GB, {free:.1f} GB {where}: "
-            "lower batch size or micro batch size, or switch gradient checkpointing on"
+        needs = (
+            f"needs {'at least' if estimated.is_least else 'about'} {estimated.memory_gb:.1f} GB, {free:.1f} GB {where}"
         )
+        smaller = "lower batch size or micro batch size, or switch gradient checkpointing on"
+        notes.append(f"{needs}: {'choose a preset with borrowed blocks (-lora)' if estimated.is_least else smaller}")
     if config.device == "cuda" and not machine.gpu:
         notes.append("device cuda, but this machine has no GPU that torch can use: choose cpu or auto")
     if config.architecture == "cogvideox1.5-5b" and not on_gpu:

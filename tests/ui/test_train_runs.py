@@ -148,7 +148,9 @@ def test_the_estimate_adds_up_and_prefers_what_was_measured():
     lora = estimate(get_preset("cogvideox1.5-5b-lora"), {})
     assert lora.memory_gb < large.memory_gb / 3
     small = Machine(cores=2, memory_gb=4.0, gpu="", gpu_gb=0.0, disk_gb=1.0)
-    assert len(fit_notes(get_preset("cogvideox1.5-5b"), large, small)) == 3
+    notes = fit_notes(get_preset("cogvideox1.5-5b"), large, small)
+    assert len(notes) == 3 and "4.0 GB memory free" in notes[0] and "borrowed blocks" in notes[0]
+    assert "lower batch size" in fit_notes(config, replace(guessed, memory_gb=9.0), replace(small, disk_gb=50.0))[0]
     assert fit_notes(config, guessed, replace(small, disk_gb=50.0)) == ()
 
 
