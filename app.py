@@ -2,16 +2,11 @@
 
 import argparse
 import os
-import signal
 import sys
-import tempfile
-import threading
 from pathlib import Path
 
 from animateanywhere.errors import InputError
-from ui import build_app
-from ui.model_shelf import needs_network
-from ui.services import AppSettings, Services, local_environment, prepare_output_folder
+from ui.serving import serve
 
 
 def parse_flags(argv: list[str] | None = None) -> argparse.Namespace:
@@ -21,34 +16,22 @@ def parse_flags(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--port", type=int, help="port to listen on (default: the first free one from 7860)")
     parser.add_argument("--output-folder", type=Path, default=Path("outputs"), help="where clips go (default: outputs)")
     parser.add_argument("--share", action="store_true", help="also give the page a public address (default: off)")
-    return parser.parse_args(argv)
-
-
-def serve(flags: argparse.Namespace, settings: AppSettings, temp_folder: Path) -> None:
-    """Launch, then load the model while the page already answers; return when interrupted."""
-    from ui.theme import CSS, create_theme
-
-    services = Services.create(settings, temp_folder)
-    page = build_app(services)
-    options = services.launch_options() | {"share": flags.share, "theme": create_theme(), "css": CSS}
-    page.launch(server_name=flags.host, server_port=flags.port, prevent_thread_lock=True, **options)
-    services.shelf.start_loading()
-    ended = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: ended.set())
-    ended.wait()
-    services.runner.close()
-    page.close()
+    parser.add_argument(
+        "--train",
+        action=argparse.BooleanOptionalAction,
+        help="the Train page, which uses the machine for hours (default: on, but off where strangers come: with --share, "
+        "and on a Hugging Face Space)",
+    )
+    flags = parser.parse_args(argv)
+    if flags.train is None:
+        flags.train = not flags.share and "SPACE_ID" not in os.environ
+    return flags
 
 
 def main(argv: list[str] | None = None) -> int:
     """Exit codes: 0 interrupted, 2 the output folder or the port cannot be used (one line)."""
-    flags = parse_flags(argv)
     try:
-        folder = prepare_output_folder(flags.output_folder)
-        with tempfile.TemporaryDirectory(prefix=".temp-", dir=folder, ignore_cleanup_errors=True) as temp:
-            os.environ.update(local_environment(Path(temp), offline=not needs_network(flags.model)))
-            serve(flags, AppSettings(flags.model, folder), Path(temp))
+        serve(parse_flags(argv))
     except (InputError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

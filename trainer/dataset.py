@@ -109,16 +109,18 @@ POSE_CROP, REFERENCE_CROP = 0, 1
 """Of 6 equally likely sources of the VAE's crops; the others are video."""
 
 
-def stage_world_clips(data: DataConfig, model: ModelConfig, split: str, on_done: Callable[[int], None]) -> list[Path]:
+def stage_world_clips(
+    data: DataConfig, model: ModelConfig, split: str, on_done: Callable[[int], None], num_cores: int = 1
+) -> list[Path]:
     """Paths of the run's clips, rendering those that are missing, in any order. `on_done(n)` is called after each.
 
-    Raises InputError when the disk is full or a rendering process was killed.
+    `num_cores`: how many processes render if `data` does not say it. Raises InputError when the disk is full or a rendering process was killed.
     """
     folder = Path(data.folder) / f"{split}-{model.width}x{model.height}x{model.num_frames}"
     folder.mkdir(parents=True, exist_ok=True)
     wanted = {seed: folder / f"{seed:09d}.safetensors" for seed in split_seeds(split, data.first_clip, data.num_clips)}
     missing = {seed: path for seed, path in wanted.items() if not path.exists()}
-    for done, _ in enumerate(_render_all(missing, data, model), len(wanted) - len(missing)):
+    for done, _ in enumerate(_render_all(missing, data, model, num_cores), len(wanted) - len(missing)):
         on_done(done)
     return list(wanted.values())
 
@@ -127,10 +129,10 @@ _WORTH_A_PROCESS = 8
 """Clips: for fewer, the seconds that a process takes to start are more than what it saves."""
 
 
-def _render_all(missing: dict[int, Path], data: DataConfig, model: ModelConfig) -> Iterator[None]:
+def _render_all(missing: dict[int, Path], data: DataConfig, model: ModelConfig, num_cores: int) -> Iterator[None]:
     """Yields at the beginning and after each clip."""
     yield
-    num_workers = min(data.render_workers or os.cpu_count() or 1, len(missing) // _WORTH_A_PROCESS)
+    num_workers = min(data.render_workers or num_cores, len(missing) // _WORTH_A_PROCESS)
     if num_workers < 2:
         for seed, path in missing.items():
             yield _render_to(path, seed, data, model)

@@ -51,6 +51,8 @@ class StepDone:
     """Of the weighted perceptual loss on the same."""
     epipolar_grad_norm: float | None = None
     """Of the weighted epipolar loss on the same."""
+    memory_gb: float | None = None
+    """GiB that the writing process holds: the most so far of its GPU, else of the machine now. None: an older run."""
 
 
 @dataclass(frozen=True)
@@ -187,6 +189,36 @@ def read_events(path: Path) -> Iterator[object]:
         for line in lines:
             if line.endswith("\n"):
                 yield _read_event(line)
+
+
+class EventTail:
+    """Reads the events of a run as they come. `new` costs what is new, however long the run is."""
+
+    def __init__(self, path: Path):
+        self._path = path
+        self._offset = 0
+
+    def new(self) -> list[object]:
+        """Events that were not given yet, oldest first; a half-written last line is left for the next call.
+
+        Raises EventsReplacedError if the file is not the one that was read before: it has become shorter.
+        """
+        if not self._path.exists():
+            if self._offset:
+                raise EventsReplacedError
+            return []
+        with open(self._path, "rb") as file:
+            if file.seek(0, os.SEEK_END) < self._offset:
+                raise EventsReplacedError
+            file.seek(self._offset)
+            text = file.read()
+        whole = text[: text.rfind(b"\n") + 1]
+        self._offset += len(whole)
+        return [_read_event(line) for line in whole.decode().splitlines()]
+
+
+class EventsReplacedError(Exception):
+    """Another run has taken the place of the one that was followed: it must be read from its beginning."""
 
 
 def last_events(path: Path, most_bytes: int = 65536) -> list[object]:

@@ -123,9 +123,8 @@ class Trainer:
         first = data.first_clip if split == "train" else 0
 
         def render(part: range, on_done: Callable[[int], None]) -> list[Path]:
-            workers = data.render_workers if self.processes.count == 1 else 1
-            mine = replace(data, first_clip=first + part.start, num_clips=len(part), render_workers=workers)
-            return stage_world_clips(mine, self.config.model, split, on_done)
+            mine = replace(data, first_clip=first + part.start, num_clips=len(part))
+            return stage_world_clips(mine, self.config.model, split, on_done, self.processes.num_cores)
 
         return self._phase("render", num_clips, render)
 
@@ -274,6 +273,7 @@ class Trainer:
         facts = (
             sums.terms()
             | sums.means()
+            | {"memory_gb": self.processes.memory_gb()}
             | (pulls.norm_facts(list(sums.terms()), self.processes.add_up_tensors) if pulls else {})
         )
         self._weights_whole = False

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 
+import psutil
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs, InitProcessGroupKwargs
 from accelerate.utils import DistributedType
@@ -44,6 +45,17 @@ class Processes:
     def part(self, total: int) -> range:
         """Which of `total` things to prepare are this process's."""
         return range(self.index * total // self.count, (self.index + 1) * total // self.count)
+
+    @property
+    def num_cores(self) -> int:
+        """Processor cores for each process that shares this machine."""
+        return max(1, (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", self.count)))
+
+    def memory_gb(self) -> float:
+        """GiB that this process holds: the most so far of its GPU, else of the machine now."""
+        if self.device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self.device) / 2**30
+        return psutil.Process().memory_info().rss / 2**30
 
     def wait(self) -> None:
         """Until all processes are here."""

@@ -46,6 +46,7 @@ class RunFolder:
     events.jsonl log.txt    what it says, for programs and for people
     process.json            who runs it now (trainer/run_state.py)
     stop save sample        requests: empty files
+    launch/                 the page's own start of it (ui/training_process.py), and the settings it was started with
     samples/STAGE-STEP/     CLIP.mp4, scores.json, sheet.jpg, epipolar.png; samples/targets/CLIP.mp4
     checkpoints/STAGE-STEP/ pretrained_model/ and training_state/; links `last` and `best`
     """
@@ -71,6 +72,16 @@ class RunFolder:
     @property
     def process(self) -> Path:
         return self.path / "process.json"
+
+    @property
+    def launch(self) -> Path:
+        """Folder of the page's own notes on the process it started."""
+        return self.path / "launch"
+
+    @property
+    def asked(self) -> Path:
+        """Settings that the page wrote for `--config`."""
+        return self.launch / "settings.json"
 
     @property
     def samples(self) -> Path:

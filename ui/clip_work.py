@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from animateanywhere.generate import GeneratePlan
-    from animateanywhere.pipeline import Progress
+    from animateanywhere.pipeline import AnimateAnywherePipeline, Progress
 
 
 @dataclass(frozen=True)
@@ -69,14 +69,19 @@ def plan_clip(task: ClipTask, services: Services) -> "GeneratePlan":
 
 
 def make_clip(
-    task: ClipTask, services: Services, report: Callable[[Step], None], cancel: CancelToken, folder: Path | None = None
+    task: ClipTask,
+    services: Services,
+    report: Callable[[Step], None],
+    cancel: CancelToken,
+    folder: Path | None = None,
+    pipeline: "AnimateAnywherePipeline | None" = None,
 ) -> Clip:
-    """Make one video and write it under a new name to `folder` (None: the output folder).
+    """Make one video and write it under a new name to `folder` (None: the output folder), with `pipeline` (None: the shelf's).
 
     Raises InputError on bad input, Cancelled once `cancel` is set; nothing is written then.
     """
     report(Step("model", 0, 1))
-    pipeline = services.shelf.pipeline()
+    pipeline = pipeline or services.shelf.pipeline()
     cancel.raise_if_set()
     from animateanywhere.generate import GenerateRequest, generate
 

@@ -39,9 +39,20 @@ class WidgetSpec:
 
 
 def widget_specs(cls=GenerateConfig) -> dict[str, WidgetSpec]:
-    """One spec per field of a settings dataclass, in its order."""
+    """One spec per field of a settings dataclass, in its order; nested settings, which no widget fits, have none."""
     hints, helps = typing.get_type_hints(cls), field_help(cls)
-    return {f.name: _spec(f, hints[f.name], helps[f.name]) for f in dataclasses.fields(cls)}
+    fields = [f for f in dataclasses.fields(cls) if _fits(hints[f.name])]
+    return {f.name: _spec(f, hints[f.name], helps[f.name]) for f in fields}
+
+
+def check_value(spec: WidgetSpec, value: object):
+    """A widget's raw value, typed. Raises InputError in one line for one of the wrong kind."""
+    return _typed(spec, value)
+
+
+def _fits(hint) -> bool:
+    parts = [part for part in typing.get_args(hint) if part is not type(None)] or [hint]
+    return typing.get_origin(hint) is not tuple and (isinstance(parts[0], str) or parts[0] in _KINDS)
 
 
 def _spec(field: dataclasses.Field, hint, info: str) -> WidgetSpec:

@@ -60,10 +60,12 @@ def facts(rows: list[tuple[str, str]]) -> str:
 
 
 def seconds(value: float) -> str:
-    """A duration for a person: 4.2 s, 48 s, 3 min 05 s."""
+    """A duration for a person: 4.2 s, 48 s, 3 min 05 s, 3 h 53 min."""
     if value < 9.95:
         return f"{value:.1f} s"
     whole = round(value)
+    if whole >= 7200:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
     return f"{whole} s" if whole < 120 else f"{whole // 60} min {whole % 60:02d} s"
 
 
@@ -73,10 +75,10 @@ def progress_bar(view: JobView | None, whole_run: bool) -> str:
         return ""
     if view.state == "waiting":
         others = "1 job" if view.jobs_before == 1 else f"{view.jobs_before} jobs"
-        return _bar(f"Waiting for {others} before this one" if view.jobs_before else "Starting", "", None)
+        return bar(f"Waiting for {others} before this one" if view.jobs_before else "Starting", "", None)
     step = view.step
     if step is None:
-        return _bar("Starting", f"{seconds(view.elapsed_s)} elapsed", None)
+        return bar("Starting", f"{seconds(view.elapsed_s)} elapsed", None)
     title = PHASES.get(step.phase, sentence(step.phase))
     if step.phase in _COUNTED and step.total > 1:
         title += f" · {_COUNTED[step.phase]} {min(step.done + 1, step.total)} of {step.total}"
@@ -84,7 +86,7 @@ def progress_bar(view: JobView | None, whole_run: bool) -> str:
     if step.remaining_s is not None:
         times += f" · about {seconds(step.remaining_s)} left"
         times += " in this phase" if whole_run and step.phase != "denoising" else ""
-    return _bar(title, times, _share(step, whole_run))
+    return bar(title, times, _share(step, whole_run))
 
 
 def _share(step, whole_run: bool) -> float:
@@ -95,7 +97,8 @@ def _share(step, whole_run: bool) -> float:
     return begin + (_ENDS.get(step.phase, begin) - begin) * share
 
 
-def _bar(title: str, times: str, share: float | None) -> str:
+def bar(title: str, times: str, share: float | None) -> str:
+    """How far something is, 0..1; None: it cannot be told."""
     busy = " aa-busy" if share is None else ""
     percent = round(100 * (share or 0.0))
     value = "" if share is None else f' aria-valuenow="{percent}"'
@@ -111,6 +114,9 @@ def model_card(view: ShelfView) -> str:
     """Which model makes the videos, and what it cannot do."""
     if view.state == "failed":
         return message("error", f"No model: {view.message}")
+    if view.state == "parked":
+        told = f"Model {view.name} is parked: {view.message} It is loaded again when a clip is asked for after that."
+        return message("info", told)
     if view.model is None:
         return (
             '<div class="aa-model"><span class="aa-chip aa-chip-busy">Loading model</span>'

@@ -13,6 +13,7 @@ from ui.people_tab import PeopleTab, create_people_tab, wire_scene
 from ui.pose_tab import FACTS_EVENT, PoseTab, create_pose_tab, first_task
 from ui.preview_tab import create_preview_tab, follow_preview, wire_preview
 from ui.services import Services
+from ui.train_tab import PAGE, TrainTab, create_train_tab
 
 _TITLE = (
     "<div class='aa-head'><h1>AnimateAnywhere</h1>"
@@ -39,12 +40,16 @@ def build_pages(services: Services) -> gr.Blocks:
                 clips = create_generate_tab(services, visitor, pose, ready, *beside)
             with gr.Tab("Attention & Epipolar", id="epipolar") as epipolar_page:
                 epipolar = create_epipolar_tab(services, visitor)
+            if services.settings.training:
+                with gr.Tab(PAGE, id="train"):
+                    train = create_train_tab(services, visitor, [*people.pictures, pose])
         _wire_pages(tabs, people, poses, clips)
         wire_scene(people, poses.found, poses.following, ready)
         wire_preview(drafts, clips, people.pictures, pose, tabs)
         follow_preview(app, drafts)
         _wire_epipolar(app, epipolar_page, epipolar)
-        _wire_model(app, services, card, ready)
+        changed = _wire_training(app, tabs, train) if services.settings.training else []
+        _wire_model(app, services, card, ready, changed)
         _wire_jobs(app, poses, clips)
     ask_browser(app, visitor)
     return app
@@ -74,7 +79,15 @@ def _wire_epipolar(app: gr.Blocks, page: gr.Tab, epipolar: EpipolarTab) -> None:
     found.then(epipolar.open_page, *opened, **SCENE_EVENT)
 
 
-def _wire_model(app: gr.Blocks, services: Services, card: gr.HTML, ready: gr.State) -> None:
+def _wire_training(app: gr.Blocks, tabs: gr.Tabs, train: TrainTab) -> list:
+    """A model that is to be used leads to Generate. Returns the events after which the model may be another one."""
+    train.use.used.change(lambda: gr.Tabs(selected="generate"), None, tabs, **QUIET)
+    tabs.select(train.on_page, train.shown, list(train.timers.values()), **QUIET)
+    app.load(train.use.attach, train.use.visitor, train.use.compared, **QUIET)
+    return [train.use.used.change, train.start.started.change]
+
+
+def _wire_model(app: gr.Blocks, services: Services, card: gr.HTML, ready: gr.State, changed: list) -> None:
     """Say how the model stands, and when loading it has ended: what depends on that listens to `ready`."""
 
     @never_empty
@@ -82,9 +95,10 @@ def _wire_model(app: gr.Blocks, services: Services, card: gr.HTML, ready: gr.Sta
         while services.shelf.view().state in ("idle", "loading"):
             yield {card: model_card(services.shelf.view())}
             services.shelf.wait(1.0)
-        yield {card: model_card(services.shelf.view()), ready: True}
+        view = services.shelf.view()
+        yield {card: model_card(view), ready: f"{view.name} {view.state}"}
 
-    app.load(watch_model, None, [card, ready], **QUIET)
+    gr.on([app.load, *changed], watch_model, None, [card, ready], **QUIET)
 
 
 def _wire_jobs(app: gr.Blocks, poses: PoseTab, clips: GenerateTab) -> None:

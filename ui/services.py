@@ -1,9 +1,11 @@
 """What every tab is given: the model, the worker, and the folders that may be written to. No Gradio."""
 
+import os
 import random
 import tempfile
 import uuid
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -24,10 +26,27 @@ class AppSettings:
     """'mini', a model folder, or a Hub id 'owner/name'."""
     output_folder: Path = Path("outputs")
     """Where clips go; made if missing. Nothing is written anywhere else."""
+    training: bool = True
+    """Whether visitors may train: they use the machine for hours and fill its disk."""
+    environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    """Of whoever started the app: trainings get it, which outlive the app and what it sets for itself."""
 
     @property
     def log_file(self) -> Path:
         return self.output_folder / LOG_NAME
+
+    @property
+    def runs_folder(self) -> Path:
+        return self.output_folder / "runs"
+
+    @property
+    def datasets_folder(self) -> Path:
+        return self.output_folder / "datasets"
+
+    @property
+    def models_folder(self) -> Path:
+        """Of models that were merged, exported or imported."""
+        return self.output_folder / "models"
 
 
 @dataclass(frozen=True)

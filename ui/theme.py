@@ -2,6 +2,8 @@
 
 import gradio as gr
 
+from ui.train_style import TRAIN_CSS
+
 _FONTS = 'system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "Liberation Sans", sans-serif'
 _MONO = 'ui-monospace, "SF Mono", Menlo, Consolas, "Liberation Mono", monospace'
 
@@ -149,3 +151,4 @@ footer {{ display: none !important; }}
 .aa-repair:hover, .aa-chip-frame:hover {{ border-color: var(--primary-600); }}
 .aa-repair:focus-visible, .aa-chip-frame:focus-visible {{ outline: 2px solid var(--primary-600); outline-offset: 1px; }}
 """
+CSS += TRAIN_CSS

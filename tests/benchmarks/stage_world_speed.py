@@ -31,7 +31,7 @@ def main() -> None:
     print(f"{MINI_MODEL.width}x{MINI_MODEL.height}, {MINI_MODEL.num_frames} frames; load {os.getloadavg()[0]:.1f}")
     alone = num_clips / seconds(DataConfig(num_clips=num_clips, render_workers=1))
     print(f"one process: {alone:.2f} clips/s")
-    together = num_clips / seconds(DataConfig(num_clips=num_clips))
+    together = num_clips / seconds(DataConfig(num_clips=num_clips, render_workers=cores))
     print(f"{cores} processes: {together:.2f} clips/s, ratio {together / alone:.2f}")
 
 

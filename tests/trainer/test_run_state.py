@@ -93,7 +93,7 @@ def test_a_stop_between_stages_is_written_down(tmp_path):
 def test_the_newest_events_are_those_at_the_end_of_all(tmp_path):
     path = tmp_path / "events.jsonl"
     writer = EventWriter(path)
-    for number in range(200):
+    for number in range(100):
         writer.write(step(number))
     everything, length = list(read_events(path)), len(path.read_bytes().splitlines(keepends=True)[-1])
     assert last_events(path) == everything

@@ -8,7 +8,7 @@ import numpy as np
 from animateanywhere.cancel import CancelToken
 from animateanywhere.geometry.cameras import CameraPath
 from animateanywhere.media import limited_size, resized
-from animateanywhere.pose.sequence import PoseSequence
+from animateanywhere.pose.sequence import BODY, SEEN_CONFIDENCE, PoseSequence
 from trainer.prepare.background import Inpainter, donors_for, uncover
 from trainer.prepare.cameras import WindowCamera, unknown_camera, window_from_file, window_from_video
 from trainer.prepare.crop import Crop
@@ -62,6 +62,10 @@ class PreparedClip:
 
     def pose(self) -> PoseSequence:
         return PoseSequence.from_stage(self.joints[..., :2], self.joints[..., 2], self.size, self.fps)
+
+    def pose_seen(self) -> float:
+        """Share of the body's joints that were found, mean over the frames, 0..1."""
+        return float((self.joints[:, BODY, 2] >= SEEN_CONFIDENCE).mean())
 
     def as_training_clip(self):
         """The same as a `TrainingClip`."""

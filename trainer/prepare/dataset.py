@@ -254,6 +254,7 @@ class _Run:
             background=f"Background behind the person: {clip.background_seen:.0%} seen in other frames{painted}.",
             kept=True,
             reason="",
+            pose_seen=round(clip.pose_seen(), 4),
         )
 
     def _drop(self, source: Source, span, ticks, reason: str, frames: list[np.ndarray]) -> ClipRecord:

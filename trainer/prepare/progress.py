@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-_QUIET_S = 10.0
+_QUIET_S = 2.0
 """Between two lines where nobody looks at a terminal."""
 _REWRITE_S = 0.2
 

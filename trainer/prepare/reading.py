@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Literal
 
 from animateanywhere.errors import InputError
-from trainer.prepare.records import read_index
+from trainer.prepare.records import read_excluded, read_index
 
 HELD_OUT_SHARE = 0.2
 
 
 def prepared_clips(dataset: Path, split: Literal["train", "val"]) -> list[Path]:
-    """Files of a split's clips, in order of their ids; each loads with `TrainingClip.load`.
+    """Files of a split's clips that nobody excluded, in order of their ids; each loads with `TrainingClip.load`.
 
     About a fifth is held out, chosen by the clips' ids alone: more videos do not move a clip to the other side. Of two
     or more clips at least one is on either side. Raises InputError if the folder is no dataset, holds no kept clip, or
@@ -20,7 +20,11 @@ def prepared_clips(dataset: Path, split: Literal["train", "val"]) -> list[Path]:
     if split not in ("train", "val"):
         raise InputError(f"split {split!r}: expected train or val")
     dataset = Path(dataset)
-    ids = sorted(row["id"] for row in read_index(dataset)["clips"] if row["kept"])
+    kept = sorted(row["id"] for row in read_index(dataset)["clips"] if row["kept"])
+    excluded = read_excluded(dataset)
+    ids = [clip for clip in kept if clip not in excluded]
+    if kept and not ids:
+        raise InputError(f"{dataset}: all {len(kept)} clips are excluded from training: include some again")
     if not ids:
         raise InputError(f"{dataset} holds no clip: see its report.html for why each was dropped, prepare other videos")
     paths = [dataset / "clips" / f"{clip}.safetensors" for clip in ids]

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from animateanywhere.errors import InputError
 from trainer.prepare.settings import VERSION, PrepareConfig
 
 FORMAT = "animateanywhere-dataset"
+_EXCLUDED = "excluded.json"
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,8 @@ class ClipRecord:
     kept: bool
     reason: str
     """Why it was dropped; empty if it was kept."""
+    pose_seen: float | None = None
+    """Share of the body's joints that were found, mean over the frames, 0..1. None: not kept, or by an older version."""
 
     @classmethod
     def from_dict(cls, row: dict) -> "ClipRecord":
@@ -141,6 +145,22 @@ class DatasetFolder:
 
     def _progress_file(self, key: str) -> Path:
         return self.progress / f"{key}-{self.config.key()}.json"
+
+
+def read_excluded(dataset: Path) -> frozenset[str]:
+    """Ids of clips that a person took out of training. Raises InputError if the list is damaged."""
+    path = dataset / _EXCLUDED
+    try:
+        return frozenset(map(str, json.loads(path.read_text(encoding="utf-8"))))
+    except FileNotFoundError:
+        return frozenset()
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(f"{path} cannot be read ({error}): delete it, then every kept clip is trained on") from error
+
+
+def write_excluded(dataset: Path, ids: Iterable[str]) -> None:
+    """Take these clips out of training, and no others; preparing again leaves the choice as it is."""
+    write_text(dataset / _EXCLUDED, json.dumps(sorted(ids)))
 
 
 def read_index(dataset: Path) -> dict:

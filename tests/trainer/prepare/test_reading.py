@@ -7,7 +7,7 @@ import pytest
 
 from animateanywhere.errors import InputError
 from trainer.prepare.reading import prepared_clips
-from trainer.prepare.records import FORMAT
+from trainer.prepare.records import FORMAT, read_excluded, write_excluded
 from trainer.prepare.settings import VERSION
 
 
@@ -46,3 +46,20 @@ def test_what_is_wrong_is_said(tmp_path):
     next((tmp_path / "clips").iterdir()).unlink()
     with pytest.raises(InputError, match="is missing"):
         prepared_clips(tmp_path, "train")
+
+
+def test_what_a_person_left_out_is_in_neither_split_and_nothing_else_is_lost(tmp_path):
+    folder = dataset(tmp_path, 10)
+    everything = {path.stem for split in ("train", "val") for path in prepared_clips(folder, split)}
+    out = set(sorted(everything)[:4])
+    write_excluded(folder, out)
+    left = {path.stem for split in ("train", "val") for path in prepared_clips(folder, split)}
+    assert left == everything - out and read_excluded(folder) == out
+    write_excluded(folder, everything)
+    with pytest.raises(InputError, match="all 10 clips are excluded"):
+        prepared_clips(folder, "train")
+    write_excluded(folder, ())
+    assert prepared_clips(folder, "val") and prepared_clips(folder, "train")
+    (folder / "excluded.json").write_text("[")
+    with pytest.raises(InputError, match="delete it"):
+        prepared_clips(folder, "train")
