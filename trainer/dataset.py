@@ -114,7 +114,8 @@ def stage_world_clips(
 ) -> list[Path]:
     """Paths of the run's clips, rendering those that are missing, in any order. `on_done(n)` is called after each.
 
-    `num_cores`: how many processes render if `data` does not say it. Raises InputError when the disk is full or a rendering process was killed.
+    `num_cores`: how many processes render if `data` does not say it. Raises InputError when the disk is full or a rendering
+    process was killed.
     """
     folder = Path(data.folder) / f"{split}-{model.width}x{model.height}x{model.num_frames}"
     folder.mkdir(parents=True, exist_ok=True)
