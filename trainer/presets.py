@@ -135,12 +135,20 @@ PRESETS = {
         log_every=1,
     ),
 }
-"""`mini`: the shipped model, from scratch. `mini-onwards`: all its networks go on together, for a GPU: some 14 times the clips
-that it has seen; nobody has run it to its end. `mini-finetune-bml`: its Background Motion Learner alone goes on.
-`mini-finetune-lora`: an adapter on it, everything else as it is. `cogvideox1.5-5b`: the paper's three stages with its numbers, full
-copies of the base's blocks; `cogvideox1.5-5b-lora`: the same stages with borrowed blocks, whose LoRA starts from zero and gets ten
-times the paper's learning rate. `finetune-bml`, `finetune-lora`: the two ways to fine-tune such a model, which is named with
---start-from. `smoke`: seconds, to see that a machine can train at all."""
+ABOUT = {
+    "mini": "from scratch, hours on two cores",
+    "mini-onwards": "all of mini goes on together, for a GPU",
+    "mini-finetune-bml": "how mini's background moves",
+    "mini-finetune-lora": "an adapter on all of mini",
+    "cogvideox1.5-5b": "the paper's stages, for a GPU",
+    "cogvideox1.5-5b-lora": "the same with borrowed blocks",
+    "finetune-bml": "how a 5B model's background moves",
+    "finetune-lora": "an adapter on a 5B model",
+    "smoke": "seconds, to see that training works",
+}
+"""What people choose between. `mini` is how the shipped model was made. `mini-onwards` shows it some 14 times the clips that it has
+seen; nobody has run it to its end. The borrowed blocks' LoRA starts from zero and gets ten times the paper's learning rate.
+`finetune-bml` and `finetune-lora` go on from a model that is named with --start-from."""
 
 
 def get_preset(name: str) -> TrainConfig:

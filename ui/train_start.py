@@ -8,7 +8,7 @@ from pathlib import Path
 import gradio as gr
 
 from trainer.estimate import estimate
-from trainer.presets import PRESETS
+from trainer.presets import ABOUT, PRESETS
 from ui.events import CHOICE, LATEST, QUIET, never_empty
 from ui.forms import WidgetSpec
 from ui.fragments import facts, message, seconds
@@ -40,17 +40,6 @@ from ui.train_models import model_choices
 from ui.train_runs import free_name, run_folder, run_names, start_run
 
 _PLAN_EVENT = {**QUIET, **LATEST, "concurrency_id": "training-plans", "concurrency_limit": 1}
-_ABOUT = {
-    "mini": "from scratch, hours on two cores",
-    "mini-finetune-bml": "how mini's background moves",
-    "mini-finetune-lora": "an adapter on all of mini",
-    "cogvideox1.5-5b": "the paper's stages, for a GPU",
-    "cogvideox1.5-5b-lora": "the same with borrowed blocks",
-    "finetune-bml": "how a 5B model's background moves",
-    "finetune-lora": "an adapter on a 5B model",
-    "smoke": "seconds, to see that training works",
-}
-"""What people choose between; the keys are the command line's names."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,7 +190,7 @@ def create_start_part(services: Services, visitor: gr.Textbox, histories: Histor
 
 def _lay_out_choices(services: Services, histories: Histories, first: Draft) -> dict[str, gr.Component]:
     gr.HTML("<h2>What to train</h2>", elem_classes="aa-column-title")
-    presets = [(f"{name}: {_ABOUT[name]}", name) for name in PRESETS]
+    presets = [(f"{name}: {ABOUT[name]}", name) for name in PRESETS]
     preset = gr.Dropdown(presets, value=FIRST_PRESET, label="Preset", elem_id="train-preset")
     name = gr.Textbox(
         FIRST_PRESET, label="Name of the run", info="Its folder among the runs.", max_lines=1, elem_id="train-name"

@@ -86,10 +86,16 @@ def test_a_recording_with_nobody_in_it_is_told(page, served):
     expect(page.locator("#pose-note")).to_contain_text("nobody found")
 
 
-def test_stop_ends_the_run_and_writes_nothing(page, served):
+def choose_steps(page, number):
+    """As a person does, who sees the model's own number before changing it."""
     open_tab(page, "Generate")
     page.get_by_role("button", name="More settings").click()
-    page.get_by_label("Denoising steps").fill("900")
+    expect(page.get_by_label("Denoising steps")).to_have_value(str(TINY_MODEL.num_inference_steps))
+    page.get_by_label("Denoising steps").fill(number)
+
+
+def test_stop_ends_the_run_and_writes_nothing(page, served):
+    choose_steps(page, "900")
     before = clips(served)
     page.locator("#generate").click()
     expect(page.locator("#progress")).to_contain_text("of 900")
@@ -101,9 +107,7 @@ def test_stop_ends_the_run_and_writes_nothing(page, served):
 
 
 def test_a_reloaded_page_finds_its_run_and_clip_again_and_another_visitor_does_not(page, browser, served):
-    open_tab(page, "Generate")
-    page.get_by_role("button", name="More settings").click()
-    page.get_by_label("Denoising steps").fill("400")  # longer than a slow machine takes to reload
+    choose_steps(page, "400")  # longer than a slow machine takes to reload
     page.locator("#generate").click()
     expect(page.locator("#progress")).to_contain_text("of 400")
     page.reload()

@@ -25,7 +25,7 @@ from trainer.architectures import TINY
 from trainer.config import AdapterConfig, DataConfig
 from trainer.events import StepDone, read_events
 from trainer.loop import Trainer, stage_parameters
-from trainer.presets import BASE_5B, PRESETS
+from trainer.presets import ABOUT, BASE_5B, PRESETS
 from trainer.run_folder import RunFolder
 from trainer.stage_world.captions import CAPTION_WORDS
 from trainer.stages import get_stage
@@ -252,3 +252,7 @@ def test_a_finished_model_is_gone_on_with_under_its_own_name(data_folder, tmp_pa
     settings = (again / "animateanywhere.json").read_text().replace('"name": "tiny"', '"name": "tiny-finetuned"')
     (again / "animateanywhere.json").write_text(settings)
     assert begin(replace(config, start_from=str(again))).model.name == "tiny-finetuned"
+
+
+def test_every_preset_says_what_it_is():
+    assert ABOUT.keys() == PRESETS.keys()
