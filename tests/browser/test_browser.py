@@ -8,6 +8,7 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from animateanywhere.media import probe_video, read_video
+from tests.tiny import TINY_MODEL
 
 
 def open_tab(page: Page, name: str) -> None:
