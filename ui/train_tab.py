@@ -54,7 +54,7 @@ def _pause_s(is_shown: bool) -> float:
 
 
 def create_train_tab(services: Services, visitor: gr.Textbox, inputs: list) -> TrainTab:
-    """Lay out and wire the fifth page. `inputs`: the uploads of person and background, and the pose, to compare models on."""
+    """Lay out and wire the fifth page. `inputs`: person, background and pose that models are compared on."""
     services.shelf.ask_first(lambda: who_has_the_gpu(services))
     histories, started = Histories(), gr.State(None)
     # Outside the parts: a timer inside one that is not shown is not told that it may tick again.

@@ -12,7 +12,7 @@ from animateanywhere.config import GenerateConfig
 from animateanywhere.errors import InputError
 from ui import training_process
 from ui.clip_work import ClipTask
-from ui.events import CHOICE, LATEST, QUIET, RAW, never_empty
+from ui.events import CHOICE, LATEST, QUIET, never_empty
 from ui.fragments import bar, facts, message, progress_bar, seconds
 from ui.jobs import JobView
 from ui.outcomes import attempt
@@ -32,7 +32,6 @@ from ui.train_models import (
 )
 from ui.train_runs import gigabytes, run_folder, run_names
 from ui.updates import button
-from ui.uploads import uploaded_path
 
 COMPARE, USE = "compare", "use"
 _LIST_EVENT = {**QUIET, **LATEST, "concurrency_id": "models", "concurrency_limit": 1}
@@ -126,7 +125,15 @@ class UsePart:
 
     @never_empty
     def start_compare(
-        self, visitor: str, first: str, second: str, seed, steps, human: dict, background: dict, pose: PoseTask | None
+        self,
+        visitor: str,
+        first: str,
+        second: str,
+        seed,
+        steps,
+        human: Path | None,
+        place: Path | None,
+        pose: PoseTask | None,
     ) -> Iterator[dict]:
         """Make the same clip with two models."""
         runner, services = self.services.runner, self.services
@@ -136,8 +143,8 @@ class UsePart:
             if seed is None:
                 raise InputError("the seed is empty: expected a whole number, -1 draws one")
             config = GenerateConfig(seed=int(seed), num_inference_steps=int(steps) if steps else None)
-            person, place = uploaded_path(human) or examples.HUMAN, uploaded_path(background) or examples.BACKGROUND
-            return models, ClipTask(person, place, pose or PoseTask(examples.POSE), config)
+            pictures = human or examples.HUMAN, place or examples.BACKGROUND
+            return models, ClipTask(*pictures, pose or PoseTask(examples.POSE), config)
 
         job_id = runner.unfinished(visitor, COMPARE)
         if job_id is None:
@@ -259,7 +266,7 @@ def _task_html(task: Path, view: training_process.ProcessView) -> str:
 def create_use_part(
     services: Services, visitor: gr.Textbox, histories: Histories, timer: gr.Timer, inputs: list
 ) -> UsePart:
-    """Lay out and wire the page Models. `inputs`: the uploads of person and background, and the pose."""
+    """Lay out and wire the page Models. `inputs`: the pictures of person and background, and the pose."""
     gr.HTML("<h2>Checkpoints and models</h2>", elem_classes="aa-column-title")
     table = gr.HTML(_NO_MODELS, elem_id="models")
     with gr.Row():
@@ -348,7 +355,7 @@ def _wire(part: UsePart, timer: gr.Timer, inputs: list) -> None:
     gr.on(chosen, lambda: True, None, part.chosen, **CHOICE)
     part.use_button.click(part.use, [part.visitor, part.model], [part.progress, part.note, part.used], **QUIET)
     compared = [part.visitor, part.first, part.second, part.seed, part.steps, *inputs]
-    part.compare_button.click(part.start_compare, compared, part.compared, **QUIET, **RAW)
+    part.compare_button.click(part.start_compare, compared, part.compared, **QUIET)
     part.stop_button.click(part.stop_compare, part.visitor, **QUIET)
     part.merge_button.click(part.merge, [part.model, part.name], part.note, **CHOICE)
     exported = [part.model, part.name, part.push, part.public, part.base]
