@@ -191,7 +191,8 @@ def test_samples_that_do_not_fit_into_memory_are_left_out_and_training_goes_on(d
     (left_out,) = events_of(folder, SamplesLeftOut)
     assert left_out.step == 1 and "memory ran out" in left_out.message and "sample_every" in left_out.message
     assert folder.list_samples() == [] and not folder.requested("sample")
-    assert losses(folder) == losses(whole)
+    # Not to the last bit: where memory is scarce it comes at other addresses, and products round by them.
+    assert losses(folder) == pytest.approx(losses(whole), rel=1e-6)
 
 
 def test_errors_that_nobody_can_repair_pass_through_and_are_written_down(tmp_path):
