@@ -1,11 +1,16 @@
 """What several tests need: small videos made on the spot, and the real recordings that do not live in the repository."""
 
+import os
 import subprocess
 from pathlib import Path
 
-import imageio_ffmpeg
-import numpy as np
-import pytest
+os.environ.setdefault(
+    "OMP_NUM_THREADS", "1"
+)  # before torch: networks this small lose more to waiting threads than they gain
+
+import imageio_ffmpeg  # noqa: E402
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
