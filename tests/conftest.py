@@ -4,9 +4,8 @@ import os
 import subprocess
 from pathlib import Path
 
-os.environ.setdefault(
-    "OMP_NUM_THREADS", "1"
-)  # before torch: networks this small lose more to waiting threads than they gain
+# Before torch is imported: networks this small lose more to waiting threads than they gain.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import imageio_ffmpeg  # noqa: E402
 import numpy as np  # noqa: E402
