@@ -7,7 +7,7 @@ import pytest
 from tests.ui.stage import Served, serve_page
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def served(tmp_path_factory) -> Iterator[Served]:
     with serve_page(tmp_path_factory.mktemp("page")) as page:
         yield page
