@@ -1,6 +1,7 @@
 """The house: who may import whom, what the README says is there, how big things may be."""
 
 import ast
+import importlib
 import re
 import subprocess
 import sys
@@ -88,6 +89,11 @@ def test_the_law_catches_a_breach():
 def test_what_the_page_reads_of_the_trainer_is_torch_free(module):
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "tests" / "benchmarks").glob("*.py")), ids=lambda p: p.stem)
+def test_benchmarks_still_fit_what_they_measure(path):
+    assert callable(importlib.import_module(f"tests.benchmarks.{path.stem}").main)
 
 
 def test_a_gpu_machine_needs_neither_mediapipe_nor_gradio():

@@ -18,17 +18,20 @@ from pathlib import Path
 import torch
 
 from animateanywhere.architectures import Components
-from animateanywhere.checkpoint import EMBEDDED_MODEL, load_components
+from animateanywhere.checkpoint import load_components
 from animateanywhere.config import EpipolarConfig
 from animateanywhere.memory import keep_freed_memory
+from animateanywhere.model_folder import EMBEDDED_MODEL
 from animateanywhere.perceptual import PerceptualNetwork, load_perceptual_network
 from tests.benchmarks.epipolar_loss import extra_cpu_mb
 from trainer.config import DataConfig, OptimizerConfig, StageConfig, TrainConfig
 from trainer.dataset import LatentClips, cache_latents, stage_world_clips
-from trainer.loop import pick_device, stage_parameters, step_generator
 from trainer.objectives import denoising_loss
 from trainer.optimizers import StageOptimizer
 from trainer.presets import get_preset
+from trainer.processes import pick_device
+from trainer.shares import Share, step_generator
+from trainer.stage_networks import checkpoint_networks, stage_parameters
 from trainer.stages import get_stage
 
 NUM_CLIPS = 4
@@ -89,13 +92,12 @@ class Bench:
 
     def step(self, option: Option, number: int) -> None:
         """One whole step; steps of one number draw the same clips, timesteps, noise and dropout."""
-        for network in (self.components.transformer, self.components.pose_controlnet, self.components.reference_net):
-            network.gradient_checkpointing = option.checkpointing
+        checkpoint_networks(self.components, "blocks" if option.checkpointing else "off")
         mode = EpipolarConfig().mode if option.epipolar else "off"
         config: TrainConfig = replace(self.config, epipolar=replace(self.config.epipolar, mode=mode))
         generator = step_generator(0, 0, number)
         clips = self.clips if option.cached else self._encoded()
-        batch = clips.batch(NUM_CLIPS, generator)
+        batch = clips.batch(Share.whole(NUM_CLIPS), generator)
         network = self.network if option.perceptual else None
         terms = denoising_loss(self.components, batch, self.stage, config, generator, network)
         terms.total(config.perceptual_weight, config.epipolar.weight).backward()
