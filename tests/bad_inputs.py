@@ -120,3 +120,16 @@ def good_pose(folder: Path, num_frames: int = 24, size: tuple[int, int] = (320, 
     confidence[..., :17] = 1.0
     PoseSequence(joints, confidence, size, 8.0).to_json(folder / "pose.json")
     return str(folder / "pose.json")
+
+
+def good_words(command: str, folder: Path, model: str, **replaced: str) -> list[str]:
+    """A command line that works: the small inputs above, `folder`/out.mp4, and options that are added or replaced."""
+    values = {
+        "human": good_person(folder),
+        "background": good_background(folder),
+        "pose": good_pose(folder),
+        "output": str(folder / "out.mp4"),
+        "model": model,
+        **replaced,
+    }
+    return [command, *(word for name, value in values.items() for word in (f"--{name}", value))]

@@ -89,15 +89,13 @@ def _table(
             if row.beside and seed:
                 continue  # nothing in it is drawn
             stop.token.raise_if_set()
-            one = _row(row, config, seed, output / "rows", output, clips, stop)
+            one = _row(row, config, seed, output, clips, stop)
             measured.setdefault(row.name, []).append(one)
             report(f"{row.name}, training {seed + 1}/{config.seeds}: {one.train_seconds:.0f} s of steps, measured")
     return lines_of(table, measured, missing)
 
 
-def _row(
-    row: Row, config: AblationConfig, seed: int, folder: Path, output: Path, clips: _Clips, stop: Stop
-) -> Measured:
+def _row(row: Row, config: AblationConfig, seed: int, output: Path, clips: _Clips, stop: Stop) -> Measured:
     start = start_model(row.start, config.start_from, output / "starts")
     name = "".join(c if c.isalnum() else "-" for c in row.name)
-    return measured_row(row, config, start, seed, folder / name / f"seed-{seed}", clips, stop)
+    return measured_row(row, config, start, seed, output / "rows" / name / f"seed-{seed}", clips, stop)

@@ -30,7 +30,7 @@ class EvaluateConfig:
     metrics: str | None = None
     """NAME,... or all: what to measure (default: all that is quick; all: whatever can be; a wrong name lists them)."""
     beside: str | None = None
-    """NAME,... of geometric, truth, vae, backwards: clips to measure beside the model's (default: geometric if there is one)."""
+    """NAME,... of geometric, truth, vae, backwards: what to measure beside the model's (default: geometric, given mediapipe)."""
 
     def __post_init__(self):
         if self.num_clips < 1 or self.seeds < 1:

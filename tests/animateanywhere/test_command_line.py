@@ -13,7 +13,7 @@ import pytest
 from animateanywhere.__main__ import main
 from animateanywhere.media import probe_video, read_comment, read_video
 from animateanywhere.pose.sequence import PoseSequence
-from tests.bad_inputs import BAD_CALLS, BAD_UPLOADS, good_background, good_person, good_pose
+from tests.bad_inputs import BAD_CALLS, BAD_UPLOADS, good_pose, good_words
 from tests.tiny import make_tiny_model
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,15 +25,7 @@ def model(tmp_path_factory):
 
 
 def generate_words(folder, model, **replaced):
-    values = {
-        "human": good_person(folder),
-        "background": good_background(folder),
-        "pose": good_pose(folder),
-        "output": str(folder / "out.mp4"),
-        "model": model,
-        **replaced,
-    }
-    return ["generate", *(word for name, value in values.items() for word in (f"--{name}", value))]
+    return good_words("generate", folder, model, **replaced)
 
 
 def test_makes_a_playable_video_and_says_seed_and_model(model, tmp_path, capsys):

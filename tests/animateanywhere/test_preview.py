@@ -16,7 +16,7 @@ from animateanywhere.media import probe_video, read_comment, read_video
 from animateanywhere.pose.sequence import PoseSequence
 from animateanywhere.preview import PreviewInputs, choose_variant, plan_draft
 from tests.animateanywhere.geometry.walkers import SIZE, stick_figure
-from tests.bad_inputs import BAD_CALLS, BAD_UPLOADS, good_background, good_person, good_pose
+from tests.bad_inputs import BAD_CALLS, BAD_UPLOADS, good_words
 from tests.tiny import make_tiny_model
 
 FOLLOWED = stick_figure(24, speed=1.0, facing=np.pi / 2, camera_right=1.0)
@@ -40,16 +40,7 @@ def model(tmp_path_factory):
 
 
 def preview_words(folder, model, **replaced):
-    values = {
-        "human": good_person(folder),
-        "background": good_background(folder),
-        "pose": good_pose(folder),
-        "output": str(folder / "out.mp4"),
-        "model": model,
-        "longest-side": "160",
-        **replaced,
-    }
-    return ["preview", *(word for name, value in values.items() for word in (f"--{name}", value))]
+    return good_words("preview", folder, model, **{"longest-side": "160", **replaced})
 
 
 def test_makes_a_playable_draft_and_lists_the_cameras(model, tmp_path, capsys):
