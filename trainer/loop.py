@@ -220,7 +220,7 @@ class Trainer:
         vae, style = self.components.vae, self.config.model.pose_style
 
         def encode(part: range, on_done: Callable[[int], None]) -> list[Path]:
-            with visiting(vae, self.device):
+            with visiting(vae, self.device), self.processes.autocast():
                 return cache_latents(clips[part.start : part.stop], vae, style, on_done)
 
         made = LatentClips(clips, self._phase("cache", len(clips), encode))
@@ -252,7 +252,7 @@ class Trainer:
         else:
             inputs = (self.components, batch, stage, self.config, generator, self._perceptual)
             terms = self._networks(denoising_loss, *inputs)
-        return terms, terms.total(self.config.perceptual_weight, self.config.epipolar.weight)
+        return terms, terms.total(self.config.loss_weights)
 
     def _train_step(self, stage, settings, next_batch, optimizer, average) -> None:
         started = time.monotonic()
@@ -263,7 +263,7 @@ class Trainer:
                 terms, total = self._loss(stage, next_batch, self.step, share)
                 sums.add(terms, total)
                 if pulls is not None:
-                    pulls.add(terms.weighted(self.config.perceptual_weight, self.config.epipolar.weight))
+                    pulls.add(terms.weighted(self.config.loss_weights))
                 self.processes.backward(total)
         sums.collect(self.processes.add_up)
         self.step += 1

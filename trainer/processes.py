@@ -102,6 +102,10 @@ class Processes:
         """Around one share's forward and backward pass: gradients are exchanged after the last share."""
         return self._accelerator.no_sync(networks) if more_to_come else nullcontext()
 
+    def autocast(self) -> AbstractContextManager:
+        """Where matrix products and convolutions run in the run's precision."""
+        return self._accelerator.autocast()
+
     def backward(self, loss: torch.Tensor) -> None:
         """Add the gradient of a share's loss. Accelerate takes means over processes, shares add up: hence the factor."""
         self._accelerator.backward(loss * self.count)

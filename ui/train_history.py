@@ -32,6 +32,7 @@ STEP_SERIES = (
     "latent",
     "perceptual",
     "epipolar",
+    "correspondence",
     "learning_rate",
     "seconds",
     "memory_gb",
