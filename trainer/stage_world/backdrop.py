@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from trainer.stage_world.photographs import photograph
-from trainer.stage_world.textures import colour, facade, leaves, noise
+from trainer.stage_world.textures import colour, facade, leaves, noise, toned
 
 ROWS, COLUMNS = 256, 1024
 _SKIES = (
@@ -29,8 +29,9 @@ def sky(rng: np.random.Generator) -> np.ndarray:
     picture = horizon * (1 - up) + zenith * up
     if rng.random() < 0.75:
         clouds = noise(rng, ROWS, COLUMNS, 1.7) + 0.3 * noise(rng, ROWS, COLUMNS, 1.0)
-        cover = np.clip((clouds - rng.uniform(-0.3, 1.0)) * 0.6, 0, 1)[..., None] * rng.uniform(0.4, 0.9)
-        picture = picture * (1 - cover) + (0.93 - 0.1 * np.clip(clouds[..., None], -1, 1)) * cover
+        cover = np.clip((clouds - rng.uniform(-0.3, 1.0)) * 0.6, 0, 1) * rng.uniform(0.4, 0.9)
+        cloud = (0.93 - 0.1 * np.clip(clouds, -1, 1)) * cover
+        picture = toned(picture, 1 - cover) + cloud[..., None]
     return np.broadcast_to(picture, (ROWS, COLUMNS, 3)).astype(np.float32).copy()
 
 
@@ -39,7 +40,7 @@ def _fill(picture: np.ndarray, top_m: np.ndarray, metres_per_row: float, paint: 
     rows = (np.arange(ROWS)[:, None] + 0.5) * metres_per_row
     below = rows < top_m[None]
     air = picture[ROWS // 8].mean(axis=0)
-    picture[below] = ((1 - haze) * paint + haze * air)[below]
+    picture[below] = (1 - haze) * paint[below] + haze * air
 
 
 def hills(rng: np.random.Generator, metres_per_row: float) -> np.ndarray:
@@ -49,8 +50,8 @@ def hills(rng: np.random.Generator, metres_per_row: float) -> np.ndarray:
     scale = metres_per_row * ROWS
     for k, haze in enumerate((0.65, 0.4, 0.15)[int(rng.integers(0, 3)) :]):
         top = scale * (0.20 - 0.035 * k + rng.uniform(0.02, 0.05) * _profile(rng, 1.6))
-        shade = (0.85 + 0.16 * noise(rng, ROWS, COLUMNS, 1.1))[..., None]
-        _fill(picture, top, metres_per_row, tone * shade * (1 - 0.12 * k), haze)
+        shade = 0.85 + 0.16 * noise(rng, ROWS, COLUMNS, 1.1)
+        _fill(picture, top, metres_per_row, toned(tone, shade) * (1 - 0.12 * k), haze)
     return picture
 
 
@@ -59,11 +60,11 @@ def trees(rng: np.random.Generator, metres_per_row: float) -> np.ndarray:
     picture = sky(rng)
     scale = metres_per_row * ROWS
     foliage = np.tile(leaves(rng, 256), (1, COLUMNS // 256, 1))
-    shade = (0.8 + 0.25 * noise(rng, ROWS, COLUMNS, 1.2))[..., None]
+    shade = 0.8 + 0.25 * noise(rng, ROWS, COLUMNS, 1.2)
     base = scale * rng.uniform(0.18, 0.38)
     for k, haze in enumerate((0.35, 0.08)):
         top = base * (1.0 - 0.35 * k) * (1 + 0.22 * _profile(rng, 1.0) + 0.06 * _profile(rng, 0.5))
-        _fill(picture, top, metres_per_row, np.roll(foliage, 90 * k, axis=1) * shade * (0.95 - 0.2 * k), haze)
+        _fill(picture, top, metres_per_row, toned(np.roll(foliage, 90 * k, axis=1), shade) * (0.95 - 0.2 * k), haze)
     return picture
 
 

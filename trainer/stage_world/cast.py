@@ -1,7 +1,8 @@
 """Ray casting of round cones and boxes for all frames of a clip at once.
 
 A ray is `centre + depth * direction`; directions have z = 1 in the camera frame, so the ray parameter is the depth.
-Sample columns lie at x = 0, 0.5, 1 ... W pixels (rows likewise), so samples of odd row and column are pixel centres.
+Samples are the corners (0) and the centres (1) of pixels, [T,2,R,S] with R = H+1 rows and S = W+1 columns; the last row and
+column of the centres lie outside the picture, and nobody reads them.
 """
 
 from dataclasses import dataclass
@@ -11,6 +12,10 @@ import numpy as np
 import torch
 
 _NEAR = 0.05
+_FLAT = 1e-12
+"""Rays along a cone's side, for which the quadratic has no square term up to this, miss it."""
+_OFFSETS_PX = np.array([[0.0], [0.5]])
+"""Of corners and centres against whole pixels."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,18 @@ class Boxes:
 
 
 @dataclass(frozen=True)
+class Window:
+    """A rectangle of samples in every frame, of the same size in all."""
+
+    x0: np.ndarray
+    """int64 [T]: first column."""
+    y0: np.ndarray
+    """int64 [T]: first row."""
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
 class Rays:
     """Cameras of all frames and their sample grid."""
 
@@ -75,60 +92,54 @@ class Rays:
     device: torch.device
 
     @property
-    def grid(self) -> tuple[int, int, int]:
-        """(frames, sample rows, sample columns)"""
-        return len(self.centre), 2 * self.height + 1, 2 * self.width + 1
+    def grid(self) -> tuple[int, int, int, int]:
+        """(frames, corners and centres, sample rows, sample columns)"""
+        return len(self.centre), len(_OFFSETS_PX), self.height + 1, self.width + 1
 
     def tensor(self, values: np.ndarray) -> torch.Tensor:
         return torch.as_tensor(np.asarray(values, dtype=np.float32), device=self.device)
 
     def slopes(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Camera-frame x/z of every column [T,Ws] and y/z of every row [T,Hs]."""
-        _, rows, columns = self.grid
-        x = (np.arange(columns) / 2 - self.principal_px[:, :1]) / self.focal_px[:, None]
-        y = (np.arange(rows) / 2 - self.principal_px[:, 1:]) / self.focal_px[:, None]
+        """Camera-frame x/z of every column [T,2,S] and y/z of every row [T,2,R]."""
+        _, _, rows, columns = self.grid
+        focal = self.focal_px[:, None, None]
+        x = (np.arange(columns) + _OFFSETS_PX - self.principal_px[:, :1, None]) / focal
+        y = (np.arange(rows) + _OFFSETS_PX - self.principal_px[:, 1:, None]) / focal
         return self.tensor(x), self.tensor(y)
 
     @cached_property
     def directions(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """World components of all ray directions, each [T,Hs,Ws]."""
-        x, y = self.slopes()
-        r = self.tensor(self.world_from_camera)
-        return tuple(
-            (r[:, i, 0, None] * x)[:, None, :] + (r[:, i, 1, None] * y + r[:, i, 2, None])[:, :, None] for i in range(3)
-        )
+        """World components of all ray directions, each [T,2,R,S]."""
+        return _turned(self.tensor(self.world_from_camera), *self.slopes())
 
-    def window(self, points: np.ndarray, reach: float | np.ndarray) -> tuple[np.ndarray, np.ndarray, int, int] | None:
-        """Sample rectangles around spheres of radius `reach` at `points` [T,K,3].
-
-        x0 [T], y0 [T], width and height in samples; None: unseen in all frames.
-        """
-        seen = np.einsum("tji,tkj->tki", self.world_from_camera, points - self.centre[:, None])
-        near = seen[..., 2] - reach
-        if (seen[..., 2] + reach).max() < _NEAR:
-            return None
-        scale = 2 * self.focal_px[:, None] / np.maximum(near, _NEAR)
-        size = np.array([self.grid[2], self.grid[1]])
+    def windows(self, points: np.ndarray, reach: np.ndarray) -> list[Window | None]:
+        """Of P things the rectangles around spheres of radius `reach` [P] at `points` [P,T,K,3]. None: unseen in all frames."""
+        seen = np.einsum("tji,ptkj->ptki", self.world_from_camera, points - self.centre[:, None])
+        reach = reach[:, None, None]
+        near, far = seen[..., 2] - reach, (seen[..., 2] + reach).clip(_NEAR)
+        crossing = near.min(axis=2) < _NEAR
+        size = np.array([self.grid[3], self.grid[2]])
         low, high = [], []
         for axis in (0, 1):
-            at = seen[..., axis]
-            edge = 2 * self.principal_px[:, axis, None]
-            lo = edge + np.minimum(
-                (at - reach) * scale, (at - reach) * 2 * self.focal_px[:, None] / (seen[..., 2] + reach).clip(_NEAR)
-            )
-            hi = edge + np.maximum(
-                (at + reach) * scale, (at + reach) * 2 * self.focal_px[:, None] / (seen[..., 2] + reach).clip(_NEAR)
-            )
-            lo, hi = lo.min(axis=1), hi.max(axis=1)
-            crossing = near.min(axis=1) < _NEAR
+            left, right = ((seen[..., axis] + side) * self.focal_px[:, None] for side in (-reach, reach))
+            edge, in_front = self.principal_px[:, axis], np.maximum(near, _NEAR)
+            lo = edge + np.minimum(left / in_front, left / far).min(axis=2)
+            hi = edge + np.maximum(right / in_front, right / far).max(axis=2)
             lo, hi = np.where(crossing, 0, lo), np.where(crossing, size[axis], hi)
-            low.append(np.clip(np.floor(lo) - 1, 0, size[axis]).astype(np.int64))
-            high.append(np.clip(np.ceil(hi) + 2, 0, size[axis]).astype(np.int64))
-        visible = (high[0] > low[0]) & (high[1] > low[1]) & ((seen[..., 2] + reach).max(axis=1) > _NEAR)
-        if not visible.any():
-            return None
-        width, height = int((high[0] - low[0])[visible].max()), int((high[1] - low[1])[visible].max())
-        return np.minimum(low[0], size[0] - width), np.minimum(low[1], size[1] - height), width, height
+            # A pixel's samples lie at its corner and half a pixel on; one pixel more for rounding.
+            low.append(np.clip(np.floor(lo - 0.5), 0, size[axis]).astype(np.int64))
+            high.append(np.clip(np.floor(hi) + 2, 0, size[axis]).astype(np.int64))
+        extent = np.stack(high) - np.stack(low)  # [2,P,T]
+        visible = (extent > 0).all(axis=0) & ((seen[..., 2] + reach).max(axis=2) > _NEAR)
+        extent = np.where(visible, extent, 0).max(axis=2)  # [2,P]
+        start = np.minimum(low, (size[:, None] - extent)[..., None])  # [2,P,T]
+        return [Window(*start[:, p], *extent[:, p].tolist()) if visible[p].any() else None for p in range(len(points))]
+
+
+def _turned(matrix: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Components [T,2,R,S] of matrix [T,3,3] @ (x, y, 1) for slopes x [T,2,S] and y [T,2,R]."""
+    m = matrix[..., None, None]
+    return tuple((m[:, i, 0] * x)[:, :, None] + (m[:, i, 1] * y + m[:, i, 2])[..., None] for i in range(3))
 
 
 class Canvas:
@@ -136,82 +147,83 @@ class Canvas:
 
     def __init__(self, rays: Rays, depth: torch.Tensor, surface: torch.Tensor):
         self.rays = rays
-        self.depth = depth  # float32 [T,Hs,Ws]
-        self.surface = surface  # int32 [T,Hs,Ws]
+        self.depth = depth  # float32 [T,2,R,S]
+        self.surface = surface  # int32 [T,2,R,S]
         self._x, self._y = rays.slopes()
 
     def copy(self) -> "Canvas":
         return Canvas(self.rays, self.depth.clone(), self.surface.clone())
 
-    def flat_index(self, window) -> torch.Tensor:
-        """Flat sample indices [T,h,w] of a window."""
-        x0, y0, width, height = window
-        frames, rows, columns = self.rays.grid
-        device = self.depth.device
-        start = torch.as_tensor(np.arange(frames) * rows * columns + y0 * columns + x0, device=device)
-        down, across = torch.arange(height, device=device) * columns, torch.arange(width, device=device)
-        return start[:, None, None] + (down[:, None] + across)
+    def flat_index(self, window: Window) -> torch.Tensor:
+        """Flat sample indices [T,2,h,w] of a window."""
+        frames, kinds, rows, columns = self.rays.grid
+        first = np.arange(frames * kinds).reshape(frames, kinds) * rows + window.y0[:, None]
+        first = torch.as_tensor(first * columns + window.x0[:, None], device=self.depth.device)
+        down = torch.arange(window.height, device=first.device) * columns
+        return first[..., None, None] + (down[:, None] + torch.arange(window.width, device=first.device))
 
-    def _merge(self, window, depth: torch.Tensor, hit: torch.Tensor, number: int):
-        index = self.flat_index(window).view(-1)
+    def _merge(self, window: Window, depth: torch.Tensor, number: int):
+        """Put surface `number` where its `depth` [T,2,h,w], infinite where it is not, is the least so far."""
+        index, depth = self.flat_index(window).view(-1), depth.reshape(-1)
         flat_depth, flat_surface = self.depth.view(-1), self.surface.view(-1)
-        old = flat_depth[index]
-        nearer = hit.reshape(-1) & (depth.reshape(-1) < old)
-        flat_depth[index] = torch.where(nearer, depth.reshape(-1), old)
-        flat_surface[index] = torch.where(nearer, number, flat_surface[index])
+        old = flat_depth.index_select(0, index)
+        surface = torch.where(depth < old, number, flat_surface.index_select(0, index))
+        flat_surface.scatter_(0, index, surface)
+        flat_depth.scatter_(0, index, torch.minimum(depth, old))
 
-    def _local_rays(self, window, local_from_world: np.ndarray, origin: np.ndarray):
-        """Ray origins ([T,1,1] each) and directions ([T,h,w] each) in a primitive's frame; inputs [T,3,3], [T,3]."""
-        x0, y0, width, height = window
+    def _directions(self, window: Window, local_from_camera: torch.Tensor):
+        """Components [T,2,h,w] of the window's rays in a frame that `local_from_camera` [T,3,3] leads to."""
+        columns, rows = (
+            torch.as_tensor(first[:, None] + np.arange(count), device=self.rays.device)[:, None].expand(-1, 2, -1)
+            for first, count in ((window.x0, window.width), (window.y0, window.height))
+        )
+        return _turned(local_from_camera, self._x.gather(2, columns), self._y.gather(2, rows))
+
+    def _local(self, local_from_world: np.ndarray, origin: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        """Cameras as P things with these frames [P,T,3,3] and origins [P,T,3] see them.
+
+        local_from_camera [P,T,3,3] and the cameras' centres [P,3,T,1,1,1].
+        """
         rays = self.rays
         matrix = rays.tensor(local_from_world @ rays.world_from_camera)
-        start = rays.tensor(np.einsum("tij,tj->ti", local_from_world, rays.centre - origin))
-        columns = torch.as_tensor(x0[:, None] + np.arange(width), device=rays.device)
-        rows = torch.as_tensor(y0[:, None] + np.arange(height), device=rays.device)
-        x, y = self._x.gather(1, columns), self._y.gather(1, rows)
-        directions = [
-            (matrix[:, i, 0, None] * x)[:, None, :] + (matrix[:, i, 1, None] * y + matrix[:, i, 2, None])[:, :, None]
-            for i in range(3)
-        ]
-        return [start[:, i, None, None] for i in range(3)], directions
+        centre = rays.tensor(np.einsum("ptij,ptj->pit", local_from_world, rays.centre - origin))
+        return matrix, centre[..., None, None, None]
 
     def add_cones(self, cones: Cones, first_number: int):
         """Merge round cones; part p becomes surface `first_number + p`."""
-        for p in range(len(cones.length)):
-            ends = np.stack([cones.origin[p], cones.origin[p] + cones.axis[p] * cones.length[p]], axis=1)
-            window = self.rays.window(ends, cones.reach[p])
+        ends = np.stack([cones.origin, cones.origin + cones.axis * cones.length[:, None, None]], axis=2)
+        matrix, start = self._local(cones.local_from_world, cones.origin)
+        for p, window in enumerate(self.rays.windows(ends, cones.reach)):
             if window is None:
                 continue
-            start, direction = self._local_rays(window, cones.local_from_world[p], cones.origin[p])
             length, ra, rb = (float(values[p]) for values in (cones.length, cones.radius_a, cones.radius_b))
-            depth, hit = _cone_depth(start, direction, length, ra, rb, bool(cones.open_a[p]))
-            self._merge(window, depth, hit, first_number + p)
+            direction = self._directions(window, matrix[p])
+            depth = _cone_depth(start[p], direction, length, ra, rb, bool(cones.open_a[p]))
+            self._merge(window, depth, first_number + p)
 
     def add_boxes(self, boxes: Boxes, first_number: int):
         """Merge boxes; box p becomes surface `first_number + p`."""
-        frames = self.rays.grid[0]
-        matrices = boxes.local_from_world()
-        for p in range(len(boxes.yaw)):
-            corners = boxes.half[p] * np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)])
-            corners = boxes.centre[p] + corners @ matrices[p]
-            window = self.rays.window(np.broadcast_to(corners, (frames, 8, 3)), 0.0)
+        frames, turn = self.rays.grid[0], boxes.local_from_world()
+        unit = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)])
+        corners = boxes.centre[:, None] + (boxes.half[:, None] * unit) @ turn  # [P,8,3]
+        over_frames = lambda a: np.broadcast_to(a[:, None], (len(a), frames, *a.shape[1:]))  # noqa: E731
+        matrix, start = self._local(over_frames(turn), over_frames(boxes.centre))
+        for p, window in enumerate(self.rays.windows(over_frames(corners), np.zeros(len(corners)))):
             if window is None:
                 continue
-            repeat = lambda a: np.broadcast_to(a, (frames, *a.shape))  # noqa: E731
-            start, direction = self._local_rays(window, repeat(matrices[p]), repeat(boxes.centre[p]))
+            direction = self._directions(window, matrix[p])
             enter = torch.full_like(direction[0], _NEAR)
             leave = torch.full_like(direction[0], float("inf"))
             for axis in range(3):
                 inverse = 1.0 / torch.where(direction[axis].abs() < 1e-9, 1e-9, direction[axis])
-                middle, spread = -start[axis] * inverse, inverse.abs() * float(boxes.half[p, axis])
+                middle, spread = -start[p, axis] * inverse, inverse.abs() * float(boxes.half[p, axis])
                 enter, leave = torch.maximum(enter, middle - spread), torch.minimum(leave, middle + spread)
-            self._merge(window, enter, (enter < leave) & (enter > _NEAR), first_number + p)
+            met = (enter < leave) & (enter > _NEAR)
+            self._merge(window, torch.where(met, enter, float("inf")), first_number + p)
 
 
-def _cone_depth(
-    start, direction, length: float, ra: float, rb: float, open_a: bool
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Nearest hit of rays with a round cone in its own frame: depth and whether there is one.
+def _cone_depth(start, direction, length: float, ra: float, rb: float, open_a: bool) -> torch.Tensor:
+    """Depth of the nearest hit of rays with a round cone in its own frame, infinite where there is none.
 
     The side is the cone tangent to both spheres: cos*rho + sin*y = ra, sin = (ra-rb)/length, rho off the axis.
     """
@@ -225,16 +237,20 @@ def _cone_depth(
     b = cos2 * across_od + sin * dy * q
     c = cos2 * across_oo - q * q
     root = b * b - a * c
-    side = (-b - root.clamp_min(0).sqrt()) / torch.where(a > 1e-12, a, 1.0)
+    side = (-b - root.clamp_min(0).sqrt()) / a.clamp_min(_FLAT)
     along = (oy + side * dy - sin * ra) / cos2
-    depth = torch.where(
-        (root > 0) & (a > 1e-12) & (along >= 0) & (along <= length) & (side > _NEAR), side, float("inf")
-    )
+    # One comparison of the least of several numbers costs less than several comparisons.
+    on_side = (_least(root, a - _FLAT, side - _NEAR) > 0) & (torch.minimum(along, length - along) >= 0)
+    depth = torch.where(on_side, side, float("inf"))
     norm = across_dd + dy * dy
     for end, radius in ((length, rb),) if open_a else ((0.0, ra), (length, rb)):
         y = oy - end
         half = across_od + y * dy
         root = half * half - norm * (across_oo + y * y - radius * radius)
         cap = (-half - root.clamp_min(0).sqrt()) / norm
-        depth = torch.where((root > 0) & (cap > _NEAR) & (cap < depth), cap, depth)
-    return depth, torch.isfinite(depth)
+        depth = torch.where(_least(root, cap - _NEAR, depth - cap) > 0, cap, depth)
+    return depth
+
+
+def _least(first: torch.Tensor, second: torch.Tensor, third: torch.Tensor) -> torch.Tensor:
+    return torch.minimum(torch.minimum(first, second), third)

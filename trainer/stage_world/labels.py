@@ -23,12 +23,12 @@ def camera_rays(
 
 def centre_depth(canvas: Canvas) -> np.ndarray:
     """Depth at pixel centres, float32 [T,H,W]."""
-    return canvas.depth[:, 1::2, 1::2].contiguous().cpu().numpy()
+    return canvas.depth[:, 1, :-1, :-1].contiguous().cpu().numpy()
 
 
 def person_masks(canvas: Canvas, cones: Cones, first_number: int) -> tuple[np.ndarray, np.ndarray]:
     """Pixels whose centre sees the person, and those that see a hand: bool [T,H,W] each."""
-    number = canvas.surface[:, 1::2, 1::2].to(torch.int64) - first_number
+    number = canvas.surface[:, 1, :-1, :-1].to(torch.int64) - first_number
     human = number >= 0
     hand = torch.as_tensor(cones.hand, device=number.device)[number.clamp_min(0)] & human
     return human.cpu().numpy(), hand.cpu().numpy()

@@ -177,26 +177,21 @@ def _leg(shape: BodyShape, outfit: Outfit, side: str) -> list[Part]:
 
 def person_cones(parts: list[Part], performance: Performance, texture_index: dict[str, int]) -> Cones:
     """The parts in the world, one row per part and frame."""
-    bones = performance.bones
-    matrices, origins, axes = [], [], []
-    for part in parts:
-        a, b = np.asarray(part.a, dtype=np.float64), np.asarray(part.b, dtype=np.float64)
-        axis = (b - a) / np.linalg.norm(b - a)
-        side = np.array([1.0, 0, 0]) if abs(axis[0]) < 0.9 else np.array([0, 0, 1.0])
-        side = side - axis * (side @ axis)
-        side /= np.linalg.norm(side)
-        local = np.stack([side, axis, np.cross(side, axis)])  # rows: part axes in the bone's frame
-        scale = np.array([1 / part.squash[0], 1.0, 1 / part.squash[1]])[:, None]
-        world_from_bone = performance.world_from_body @ bones.rotation[part.bone]
-        matrices.append((scale * local) @ world_from_bone.transpose(0, 2, 1))
-        axes.append(world_from_bone @ axis)
-        at = bones.point(part.bone, part.a)
-        origins.append(performance.root + np.einsum("nij,nj->ni", performance.world_from_body, at))
+    bones, turn = performance.bones, performance.world_from_body
+    a, b, squash = (np.array([getattr(part, name) for part in parts], float) for name in ("a", "b", "squash"))
+    length = np.linalg.norm(b - a, axis=1)
+    axis = (b - a) / length[:, None]  # [P,3]
+    side = np.where(np.abs(axis[:, :1]) < 0.9, [1.0, 0, 0], [0, 0, 1.0])
+    side = side - axis * (side * axis).sum(axis=1, keepdims=True)
+    side /= np.linalg.norm(side, axis=1, keepdims=True)
+    local = np.stack([side / squash[:, :1], axis, np.cross(side, axis) / squash[:, 1:]], axis=1)  # in the bone's frame
+    world_from_bone = turn @ np.stack([bones.rotation[part.bone] for part in parts])  # [P,T,3,3]
+    at = np.stack([bones.point(part.bone, part.a) for part in parts])  # [P,T,3] in the body's frame
     return Cones(
-        local_from_world=np.stack(matrices),
-        origin=np.stack(origins),
-        axis=np.stack(axes),
-        length=np.array([np.linalg.norm(np.subtract(p.b, p.a)) for p in parts]),
+        local_from_world=local[:, None] @ world_from_bone.swapaxes(2, 3),
+        origin=performance.root + np.einsum("tij,ptj->pti", turn, at),
+        axis=np.einsum("ptij,pj->pti", world_from_bone, axis),
+        length=length,
         radius_a=np.array([p.ra for p in parts]),
         radius_b=np.array([p.rb for p in parts]),
         texture=np.array([texture_index[p.texture] for p in parts]),

@@ -31,10 +31,10 @@ def render_reference(
     canvas = Canvas(rays, torch.full(rays.grid, float("inf"), device=device), nothing)
     canvas.add_cones(cones, _PERSON)
     flat = torch.tensor(REFERENCE_CANVAS_RGB, dtype=torch.float32, device=device).div(255)
-    picture = flat[:, None, None, None].expand(3, *rays.grid).clone()
+    picture = flat[:, None, None, None, None].expand(3, *rays.grid).clone()
     paint_cones(picture, canvas, Shader(rays, Atlas(actor.textures, device), light), cones, _PERSON)
     rgb = (to_pixels(picture)[0].clamp(0, 1) * 255 + 0.5).to(torch.uint8)
-    return rgb.cpu().numpy(), (canvas.surface[0, 1::2, 1::2] >= _PERSON).cpu().numpy()
+    return rgb.cpu().numpy(), (canvas.surface[0, 1, :-1, :-1] >= _PERSON).cpu().numpy()
 
 
 def _fitted_rays(cones: Cones, eye: np.ndarray, rng, width: int, height: int, device: torch.device) -> Rays:

@@ -111,15 +111,17 @@ def build_scene(
     ground = np.asarray(maker(rng, _GROUND_TEXELS), np.float32)
     if photo is not None:
         ground = _tinted_like(ground, photo)
-    large = 1 + 0.06 * tx.noise(rng, _GROUND_TEXELS, _GROUND_TEXELS, 1.8)[..., None]
-    kit.textures[0] = np.clip(ground * large * _ground_light(kit, ground_origin, shell), 0, 1).astype(np.float32)
+    large = 1 + 0.06 * tx.noise(rng, _GROUND_TEXELS, _GROUND_TEXELS, 1.8)
+    ground = tx.toned(ground, large, _ground_light(kit, ground_origin, shell))
+    kit.textures[0] = np.clip(ground, 0, 1).astype(np.float32)
     return Scene(kind, kit.textures, ground_origin, shell, kit.boxes(), kit.blobs(len(person_path)), light)
 
 
 def _tinted_like(ground: np.ndarray, photo: Path) -> np.ndarray:
     """The ground with its mean colour drawn halfway to that of the photograph's lower part."""
-    wanted = 0.5 * ground.mean(axis=(0, 1)) + 0.5 * photograph(photo)[:90].mean(axis=(0, 1)).clip(0.2, 0.75)
-    return ground * (wanted / ground.mean(axis=(0, 1)))
+    mean = ground.mean(axis=(0, 1))
+    wanted = 0.5 * mean + 0.5 * photograph(photo)[:90].mean(axis=(0, 1)).clip(0.2, 0.75)
+    return ground * (wanted / mean)
 
 
 def _room(rng, kit: PropKit, around: np.ndarray, photo: Path | None) -> Room:
@@ -168,7 +170,7 @@ def _outdoors(rng, kit: PropKit, around: np.ndarray, view_yaw: float, photo: Pat
 
 
 def _ground_light(kit: PropKit, origin: np.ndarray, shell: Room | Surround) -> np.ndarray:
-    """Shadows of props and the room's corners on the ground, [512,512,1]."""
+    """Shadows of props and the room's corners on the ground, [512,512]."""
     at = (np.arange(_LIGHT_TEXELS) + 0.5) * (GROUND_SPAN_M / _LIGHT_TEXELS)
     x, z = (origin[0] + at)[None, :], (origin[1] + at)[:, None]
     light = np.ones((_LIGHT_TEXELS, _LIGHT_TEXELS))
@@ -191,4 +193,4 @@ def _ground_light(kit: PropKit, origin: np.ndarray, shell: Room | Surround) -> n
             + np.roll(grown, 2, axis)
             + np.roll(grown, -2, axis)
         ) / 5
-    return grown[..., None]
+    return grown

@@ -1,6 +1,6 @@
 """Procedural textures in photographic colours: float32 [h,w,3] in 0..1, tileable, sides powers of two."""
 
-from functools import cache
+from functools import cache, reduce
 
 import numpy as np
 
@@ -29,13 +29,22 @@ def colour(rng: np.random.Generator, choices: tuple, spread: float = 0.03) -> np
     return np.clip(base * rng.uniform(0.88, 1.1) + rng.normal(0, spread, 3), 0.03, 0.95).astype(np.float32)
 
 
+def toned(colours: np.ndarray, *tones: np.ndarray) -> np.ndarray:
+    """Colours [3] or [h,w,3] times tones [h,w], one after the other.
+
+    By channel: numpy broadcasts over a last axis of 3 several times slower.
+    """
+    channels = [np.atleast_1d(colours[..., c]) for c in range(3)]
+    return np.stack([reduce(np.multiply, tones, channel) for channel in channels], axis=-1)
+
+
 def mottled(
     rng, size: int, base: np.ndarray, other: np.ndarray, amount: float = 0.35, power: float = 1.1
 ) -> np.ndarray:
     """Two colours mixed by noise with finer brightness grain."""
-    blend = np.clip(0.5 + amount * noise(rng, size, size, power), 0, 1)[..., None]
-    grain = 1 + 0.06 * noise(rng, size, size, 0.6)[..., None]
-    return (base * (1 - blend) + other * blend) * grain
+    blend = np.clip(0.5 + amount * noise(rng, size, size, power), 0, 1)
+    grain = 1 + 0.06 * noise(rng, size, size, 0.6)
+    return toned(toned(base, 1 - blend) + toned(other, blend), grain)
 
 
 def grass(rng, size):
@@ -69,7 +78,8 @@ def snow(rng, size):
 
 def _joints(rng, size, rows, columns, shift, joint, vary):
     """Brick lay-out: brightness of every stone [size,size] and where the joints are."""
-    y, x = np.mgrid[0:size, 0:size].astype(np.float32) / size
+    x = np.arange(size, dtype=np.float32) / size
+    y = x[:, None]
     row = np.floor(y * rows).astype(int)
     across = x * columns + shift * (row % 2)
     stone = 1 + vary * rng.standard_normal((rows, columns)).astype(np.float32)
@@ -86,7 +96,7 @@ def bricks(rng, size):
     )
     rows = int(rng.choice([16, 20, 24]))
     tone, gap = _joints(rng, size, rows, rows // 2, 0.5, 0.14, 0.09)
-    texture = mottled(rng, size, base, base * 0.85, 0.3, 1.2) * tone[..., None]
+    texture = toned(mottled(rng, size, base, base * 0.85, 0.3, 1.2), tone)
     texture[gap] = 0.5 * texture[gap] + 0.5 * colour(rng, ((190, 184, 174), (150, 144, 136)))
     return texture
 
@@ -100,7 +110,7 @@ def tiles(rng, size):
     if rng.random() < 0.25:
         y, x = np.mgrid[0:size, 0:size] * count // size
         tone = tone * np.where((x + y) % 2 == 0, 1.0, rng.uniform(0.6, 0.85))
-    texture = mottled(rng, size, base, base * 0.9, 0.3, 1.2) * tone[..., None]
+    texture = toned(mottled(rng, size, base, base * 0.9, 0.3, 1.2), tone)
     texture[gap] *= 0.78
     return texture
 
@@ -112,7 +122,7 @@ def planks(rng, size):
     rows = int(rng.choice([12, 16, 24, 32]))
     tone, gap = _joints(rng, size, rows, int(rng.choice([2, 3, 4])), 0.5, 0.03, 0.1)
     streaks = np.repeat(noise(rng, size, max(8, size // 16), 0.5), size // max(8, size // 16), axis=1)
-    texture = base * (tone * (1 + 0.05 * streaks))[..., None] * np.ones(3, np.float32)
+    texture = toned(base, tone * (1 + 0.05 * streaks))
     texture[gap] *= 0.7
     return texture.transpose(1, 0, 2).copy() if rng.random() < 0.5 else texture
 
@@ -172,7 +182,7 @@ def leaves(rng, size):
 def bark(rng, size):
     base = colour(rng, ((92, 74, 58), (110, 98, 84), (76, 62, 52)))
     streaks = np.repeat(noise(rng, max(8, size // 8), size, 0.5), size // max(8, size // 8), axis=0)
-    return base * (1 + 0.18 * streaks)[..., None] * np.ones(3, np.float32)
+    return toned(base, 1 + 0.18 * streaks)
 
 
 def facade(rng, size):
@@ -187,7 +197,7 @@ def facade(rng, size):
     wall[frame] = colour(rng, ((230, 228, 222), (90, 80, 72), (60, 66, 74), (180, 172, 160)))
     pane = colour(rng, ((70, 84, 100), (50, 56, 64), (120, 140, 156), (90, 96, 100)))
     light = (0.75 + 0.5 * rng.random((rows, columns)))[(y * rows).astype(int), (x * columns).astype(int)]
-    wall[glass] = np.clip(pane * (light * (0.8 + 0.4 * cy))[..., None], 0, 1)[glass]
+    wall[glass] = np.clip(toned(pane, light * (0.8 + 0.4 * cy)), 0, 1)[glass]
     return wall
 
 

@@ -1,10 +1,16 @@
 """Ray casting against closed forms that are written down independently."""
 
 import numpy as np
+import pytest
 import torch
 
 from trainer.stage_world.atlas import Atlas, to_pixels
-from trainer.stage_world.cast import Boxes, Canvas, Cones, Rays
+from trainer.stage_world.cast import Boxes, Canvas, Cones, Rays, Window
+from trainer.stage_world.labels import camera_rays
+from trainer.stage_world.person import actor_cones, body_parts
+from trainer.stage_world.photographer import look
+from trainer.stage_world.shading import add_props, empty_scene_canvas
+from trainer.stage_world.shot import plan_shot
 
 CPU = torch.device("cpu")
 
@@ -72,8 +78,8 @@ def test_open_cone_has_no_cap():
     closed, opened = _canvas(_rays()), _canvas(_rays())
     closed.add_cones(_cone((0, 0.3, 2), (0, -0.3, 2), 0.3, 0.2), 1)
     opened.add_cones(_cone((0, 0.3, 2), (0, -0.3, 2), 0.3, 0.2, open_a=True), 1)
-    rows_closed, rows_open = (np.isfinite(c.depth[0].numpy()).any(axis=1).nonzero()[0] for c in (closed, opened))
-    assert rows_open.max() < rows_closed.max() - 4 and rows_open.min() == rows_closed.min()
+    rows_closed, rows_open = (np.isfinite(c.depth[0, 0].numpy()).any(axis=1).nonzero()[0] for c in (closed, opened))
+    assert rows_open.max() < rows_closed.max() - 2 and rows_open.min() == rows_closed.min()
 
 
 def test_box_seen_from_the_front():
@@ -83,7 +89,7 @@ def test_box_seen_from_the_front():
     canvas.add_boxes(
         Boxes(np.array([[0.0, 0.0, 3.0]]), np.array([[0.5, 0.25, 1.0]]), 0 * one, np.zeros((1, 3), int), one), 3
     )
-    depth = canvas.depth[0, 1::2, 1::2].numpy()
+    depth = canvas.depth[0, 1, :-1, :-1].numpy()
     hit = np.isfinite(depth)
     assert np.allclose(depth[hit], 2.0)
     # half sizes over depth times focal length: 0.5 / 2 * 30 = 7.5 px and 3.75 px each way from the middle
@@ -120,8 +126,81 @@ def test_atlas_interpolates_wraps_and_averages():
 
 
 def test_pixel_filter_keeps_constants_and_is_centred():
-    samples = torch.zeros(3, 1, 7, 9)
+    samples = torch.zeros(3, 1, 2, 4, 5)
     assert torch.allclose(to_pixels(samples + 0.3), torch.full((1, 3, 4, 3), 0.3))
-    samples[:, 0, 3, 5] = 1.0  # the centre of pixel (row 1, column 2)
-    pixels = to_pixels(samples)[0, ..., 0]
+    centre, corner = samples.clone(), samples.clone()
+    centre[:, 0, 1, 1, 2] = 1.0
+    pixels = to_pixels(centre)[0, ..., 0]
     assert pixels[1, 2] == 0.5 and pixels.sum() == 0.5
+    corner[:, 0, 0, 1, 2] = 1.0  # shared by four pixels
+    pixels = to_pixels(corner)[0, ..., 0]
+    assert (pixels[0:2, 1:3] == 0.125).all() and pixels.sum() == 0.5
+
+
+def test_atlas_is_a_mean_of_eight_texels_as_slowly_computed():
+    rng = np.random.default_rng(0)
+    textures = [rng.random((8, 16, 3), np.float32), rng.random((4, 4, 3), np.float32)]
+    number = rng.integers(0, 2, 300)
+    u, v = rng.uniform(-2, 2, (2, 300))
+    texels = rng.uniform(0.3, 20, 300)
+    tensors = (torch.tensor(values, dtype=torch.float32) for values in (u, v, texels))
+    got = Atlas(textures, CPU).sample(torch.tensor(number, dtype=torch.int32), *tensors)
+    expected = [_slow_sample(textures[n], *at) for n, *at in zip(number, u, v, texels, strict=True)]
+    assert np.abs(got.numpy().T - expected).max() < 1e-5
+
+
+def _slow_sample(texture: np.ndarray, u: float, v: float, texels_per_px: float) -> np.ndarray:
+    levels = [texture.astype(float)]
+    while min(levels[-1].shape[:2]) > 1:
+        last = levels[-1]
+        levels.append((last[::2, ::2] + last[1::2, ::2] + last[::2, 1::2] + last[1::2, 1::2]) / 4)
+    lod = min(np.log2(max(texels_per_px, 1.0)), len(levels) - 1)
+    colours = []
+    for level in (levels[int(lod)], levels[min(int(lod) + 1, len(levels) - 1)]):
+        height, width = level.shape[:2]
+        x, y = u * width - 0.5, v * height - 0.5
+        near = [(int(np.floor(y)) + j, int(np.floor(x)) + i) for j in (0, 1) for i in (0, 1)]
+        colours.append(sum((1 - abs(y - j)) * (1 - abs(x - i)) * level[j % height, i % width] for j, i in near))
+    return colours[0] + (lod - int(lod)) * (colours[1] - colours[0])
+
+
+@pytest.mark.parametrize("seed", [1001, 1002, 1007, 1010])
+def test_only_the_windows_of_things_need_to_be_looked_at(seed, monkeypatch):
+    plain = _cast(seed)
+
+    def everything(rays: Rays, points: np.ndarray, reach: np.ndarray) -> list[Window]:
+        frames, _, rows, columns = rays.grid
+        return [Window(np.zeros(frames, int), np.zeros(frames, int), columns, rows)] * len(points)
+
+    monkeypatch.setattr(Rays, "windows", everything)
+    whole = _cast(seed)
+    assert torch.equal(plain.surface, whole.surface) and torch.equal(plain.depth, whole.depth)
+    assert len(plain.surface.unique()) > 20
+
+
+def _cast(seed: int) -> Canvas:
+    """A whole scene with its person in it."""
+    size = dict(width=56, height=32)
+    shot = plan_shot(seed, num_frames=4, fps=4.0, textures="procedural", action=None, photographer=None, **size)
+    rays = camera_rays(look(shot.camera_path), shot.camera_path.focal_px, **size)
+    canvas = empty_scene_canvas(rays, shot.scene)
+    add_props(canvas, shot.scene)
+    canvas.add_cones(actor_cones(shot.actor, shot.performance, 0), 1000)
+    return canvas
+
+
+def test_a_person_s_cones_lie_between_the_ends_of_their_parts():
+    shot = plan_shot(
+        3, num_frames=3, width=56, height=32, fps=4.0, textures="procedural", action="wave", photographer=None
+    )
+    cones, performance = actor_cones(shot.actor, shot.performance, 0), shot.performance
+    for p, part in enumerate(body_parts(shot.actor.shape, shot.actor.outfit)):
+        for frame in range(3):
+            turn, root = performance.world_from_body[frame], performance.root[frame]
+            a, b = (turn @ performance.bones.point(part.bone, end)[frame] + root for end in (part.a, part.b))
+            length = np.linalg.norm(b - a)
+            assert np.allclose(cones.origin[p, frame], a) and np.allclose(cones.axis[p, frame] * length, b - a)
+            local = cones.local_from_world[p, frame]
+            assert np.allclose(local @ (b - a), [0, cones.length[p], 0])
+            across = np.linalg.norm(local[[0, 2]], axis=1)
+            assert np.allclose(across, [1 / part.squash[0], 1 / part.squash[1]]) and np.linalg.det(local) > 0
