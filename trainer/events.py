@@ -27,6 +27,15 @@ class PhaseStarted:
 
 
 @dataclass(frozen=True)
+class PhaseDone:
+    """Rendering or caching is done; what an earlier process had made took no time."""
+
+    phase: str
+    total: int
+    seconds: float
+
+
+@dataclass(frozen=True)
 class StepDone:
     """One optimizer step."""
 
@@ -57,6 +66,8 @@ class StepDone:
     """Of the weighted correspondence loss on the Background Motion Learner's weights."""
     memory_gb: float | None = None
     """GiB that the writing process holds: the most so far of its GPU, else of the machine now. None: an older run."""
+    data_seconds: float | None = None
+    """Of `seconds`, those in which the writing process built its batch and encoded backgrounds. None: an older run."""
 
 
 @dataclass(frozen=True)
@@ -137,6 +148,7 @@ EVENTS = {
     for cls in (
         RunStarted,
         PhaseStarted,
+        PhaseDone,
         StepDone,
         StepSkipped,
         SamplesMade,

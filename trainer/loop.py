@@ -18,7 +18,8 @@ from animateanywhere.losses import LossTerms
 from animateanywhere.models.background_motion_learner import background_motion_parameters
 from animateanywhere.perceptual import PerceptualNetwork, load_perceptual_network
 from trainer.config import StageConfig, TrainConfig
-from trainer.dataset import CROP_PX, LatentClips, cache_latents, random_crops, stage_world_clips
+from trainer.data_time import DataClock, StepTimes
+from trainer.dataset import CROP_PX, LatentClips, random_crops
 from trainer.environment import write_down_start
 from trainer.events import (
     CheckpointSaved,
@@ -33,7 +34,7 @@ from trainer.events import (
 from trainer.failures import MEMORY_ERRORS, diverged, free_memory, is_out_of_memory, what_to_do
 from trainer.objectives import autoencoding_loss, denoising_loss, set_scaling_factor
 from trainer.optimizers import StageOptimizer, WeightAverage
-from trainer.prepare.reading import prepared_clips
+from trainer.preparation import Preparation
 from trainer.process_lock import give_sign
 from trainer.processes import Processes, join_processes
 from trainer.run_folder import DRAFT, RunFolder
@@ -45,11 +46,10 @@ from trainer.stage_networks import (
     checkpoint_networks,
     place,
     stage_parameters,
-    visiting,
     waiting_parts,
 )
 from trainer.stages import Stage, get_stage
-from trainer.starting import begin, read_captions, restart_parts
+from trainer.starting import begin, restart_parts
 from trainer.term_gradients import TermGradients
 from trainer.training_state import Position, TrainingState, restore
 from trainer.validation import held_out_loss
@@ -72,6 +72,7 @@ class Trainer:
         self.stage_index, self.step = 0, 0
         self._clips, self._held_out, self._sampled = list[Path](), list[Path](), list[Path]()
         self._best_loss = math.inf
+        self._times = StepTimes()
         self._networks: Callable | None = None
         self._perceptual: PerceptualNetwork | None = None
         if config.perceptual_network:
@@ -88,6 +89,7 @@ class Trainer:
             start = begin(config)
             self.components, self._fine_tune = start.components, start.fine_tune
             self.config = replace(config, model=start.model)
+        self._preparation = Preparation(self.config, folder, self.events, self.processes, self._give_sign)
         self._sampler = Sampler(
             folder,
             self.config,
@@ -103,8 +105,8 @@ class Trainer:
         if self.processes.is_main:
             folder.write_config(config.to_json() + "\n")
         self.processes.wait()
-        self._clips = self._find_clips("train", config.data.num_clips)
-        self._held_out = self._find_clips("val", config.data.num_val_clips)
+        self._clips = self._preparation.clips("train", config.data.num_clips)
+        self._held_out = self._preparation.clips("val", config.data.num_val_clips)
         if self.processes.is_main:
             stage = config.stages[self.stage_index].stage if self.stage_index < len(config.stages) else ""
             write_down_start(folder, config, self.device, stage, self.step, self._clips, self._held_out)
@@ -112,43 +114,6 @@ class Trainer:
             self._run_stage(config.stages[self.stage_index])
             self.stage_index, self.step = self.stage_index + 1, 0
         self.events.write(RunFinished("done"))
-
-    def _find_clips(self, split: str, num_clips: int) -> list[Path]:
-        """A dataset's clips, or `num_clips` of stage world."""
-        data = self.config.data
-        if data.dataset:
-            return prepared_clips(Path(data.dataset), split)
-        if not num_clips:
-            return []
-        first = data.first_clip if split == "train" else 0
-
-        def render(part: range, on_done: Callable[[int], None]) -> list[Path]:
-            mine = replace(data, first_clip=first + part.start, num_clips=len(part))
-            return stage_world_clips(mine, self.config.model, split, on_done, self.processes.num_cores)
-
-        return self._phase("render", num_clips, render)
-
-    def _phase(self, name: str, total: int, work: Callable) -> list[Path]:
-        """`work(part, on_done)` makes files number `part` of `total`; here all of them, each process a part first."""
-        self.events.write(PhaseStarted(name, total))
-        started, part, stopped = time.monotonic(), self.processes.part(total), None
-
-        def on_done(done: int) -> None:
-            if done % 50 == 0 or done == len(part):
-                log.info("%s %d/%d, %.0f s", name, done, len(part), time.monotonic() - started)
-            self._give_sign()
-            if self.folder.stop_requested():
-                raise Cancelled(f"stopped while preparing ({name}); what was made is kept")
-
-        if self.processes.count == 1:
-            return work(part, on_done)
-        try:
-            _ = part and work(part, on_done)
-        except Cancelled as notice:
-            stopped = notice
-        if self.processes.any(stopped is not None):
-            raise stopped or Cancelled(f"stopped while preparing ({name}); what was made is kept")
-        return work(range(total), lambda done: None)
 
     def _run_stage(self, settings: StageConfig) -> None:
         stage = get_stage(settings.stage)
@@ -159,7 +124,7 @@ class Trainer:
         validation = self._validation(stage)
         parameters, optimizer = self._prepare(stage, settings)
         average = WeightAverage(parameters, self.config.ema_decay, on_cpu=settings.optimizer.offload)
-        self._best_loss = math.inf
+        self._best_loss, self._times = math.inf, StepTimes()
         if self.step:
             self._load_training_state(parameters, optimizer)
         elif validation:
@@ -182,6 +147,8 @@ class Trainer:
             if finished or stop or asked or self.step % self.config.save_every == 0:
                 self._require_usable_weights(stage, settings, next_batch)
                 self._save(stage, parameters, optimizer, average, validation)
+            if finished or stop:
+                log.info("stage %s: %s", stage.name, self._times)
             if stop and not (finished and self.stage_index == len(self.config.stages) - 1):
                 self.events.write(RunFinished("stopped"))
                 raise Cancelled(f"stopped in stage {stage.name} at step {self.step}; --resume goes on from here")
@@ -214,23 +181,12 @@ class Trainer:
         if stage.objective == "autoencode":
             size = min(CROP_PX, self.config.model.height)
             return lambda share, generator: random_crops(self._clips, style, share, size, generator)
-        return self._latent_clips(self._clips).batch
-
-    def _latent_clips(self, clips: list[Path]) -> LatentClips:
-        vae, style = self.components.vae, self.config.model.pose_style
-
-        def encode(part: range, on_done: Callable[[int], None]) -> list[Path]:
-            with visiting(vae, self.device), self.processes.autocast():
-                return cache_latents(clips[part.start : part.stop], vae, style, on_done)
-
-        made = LatentClips(clips, self._phase("cache", len(clips), encode))
-        read_captions(self.components, made.captions)
-        return made
+        return self._preparation.latent_clips(self.components, self._clips).batch
 
     def _validation(self, stage: Stage) -> LatentClips | None:
         if stage.objective == "autoencode" or not self._held_out:
             return None
-        return self._latent_clips(self._held_out)
+        return self._preparation.latent_clips(self.components, self._held_out)
 
     def _validate(self, stage: Stage, clips: LatentClips) -> float:
         """Of the weights as they are now."""
@@ -254,8 +210,8 @@ class Trainer:
             terms = self._networks(denoising_loss, *inputs)
         return terms, terms.total(self.config.loss_weights)
 
-    def _train_step(self, stage, settings, next_batch, optimizer, average) -> None:
-        started = time.monotonic()
+    def _gradients(self, stage: Stage, settings: StageConfig, next_batch) -> tuple[StepSums, TermGradients | None]:
+        """Of the step after `self.step`, added up in the parameters; what its shares said."""
         sums, pulls = StepSums(), self._term_gradients(stage, settings)
         shares = self.processes.shares(settings)
         for share in shares:
@@ -266,6 +222,13 @@ class Trainer:
                     pulls.add(terms.weighted(self.config.loss_weights))
                 self.processes.backward(total)
         sums.collect(self.processes.add_up)
+        return sums, pulls
+
+    def _train_step(self, stage, settings, next_batch, optimizer, average) -> None:
+        started = time.monotonic()
+        encoder = None if stage.objective == "autoencode" else self.components.vae.encoder
+        with DataClock(encoder, self.device) as clock:
+            sums, pulls = self._gradients(stage, settings, clock.timed(next_batch))
         self.step += 1
         if not math.isfinite(sums.total):
             optimizer.forget_gradients()
@@ -273,7 +236,7 @@ class Trainer:
         facts = (
             sums.terms()
             | sums.means()
-            | {"memory_gb": self.processes.memory_gb()}
+            | {"memory_gb": self.processes.memory_gb(), "data_seconds": clock.seconds}
             | (pulls.norm_facts(list(sums.terms()), self.processes.add_up_tensors) if pulls else {})
         )
         self._weights_whole = False
@@ -286,6 +249,7 @@ class Trainer:
         self._skipped_in_a_row = 0
         self._give_sign()
         seconds = time.monotonic() - started
+        self._times.add(seconds, clock.seconds)
         self.events.write(
             StepDone(stage.name, self.step, sums.total, facts.pop("latent"), norm, rate, seconds, **facts)
         )
@@ -334,7 +298,7 @@ class Trainer:
         """Where samples are due. Not where weights are spread over processes: there no process has a whole model."""
         if not self.processes.any(self._sampler.is_due(self.step, settings.num_steps)) or self.processes.is_sharded:
             return
-        self._sampled = self._sampled or self._find_clips("val", self.config.num_samples)
+        self._sampled = self._sampled or self._preparation.clips("val", self.config.num_samples)
         if self.processes.is_main:
             place(self.components, self.device)
             self._sampler.make(self.components, average, stage, self.stage_index, self.step)

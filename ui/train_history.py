@@ -17,6 +17,7 @@ from trainer.events import (
     CheckpointSaved,
     EventsReplacedError,
     EventTail,
+    PhaseDone,
     PhaseStarted,
     RunFinished,
     RunStarted,
@@ -35,11 +36,12 @@ STEP_SERIES = (
     "correspondence",
     "learning_rate",
     "seconds",
+    "data_seconds",
     "memory_gb",
     "suppressed_share",
     "grad_norm",
 )
-"""Fields of StepDone that become curves."""
+"""Fields of StepDone that are kept of every step."""
 SMOOTHING = 0.95
 """Share of the smoothed value that each new one leaves in place."""
 _BLOCK = 64
@@ -138,6 +140,7 @@ class RunHistory:
         self.losses: dict[tuple[str, int], float] = {}
         self.skipped = 0
         self.phase: PhaseStarted | None = None
+        self.prepared_s: dict[str, float] = {}
         self.finished: RunFinished | None = None
         self.last: StepDone | None = None
         self.count = 0
@@ -186,6 +189,11 @@ class RunHistory:
         recent = self.series["seconds"].values[-_RECENT_STEPS:]
         return median(recent) if recent else None
 
+    def data_share(self) -> float | None:
+        """Of the time of the steps lately, 0..1: what building batches and encoding backgrounds took. None: an older run."""
+        data = self.series["data_seconds"].values[-_RECENT_STEPS:]
+        return sum(data) / sum(self.series["seconds"].values[-len(data) :]) if data else None
+
     def remaining_s(self) -> float | None:
         """Of the steps that are left, at the pace of late; None before the first."""
         step_s = self.step_s()
@@ -196,6 +204,9 @@ class RunHistory:
 
     def _take_phase(self, event: PhaseStarted) -> None:
         self.phase = event
+
+    def _take_phase_end(self, event: PhaseDone) -> None:
+        self.prepared_s[event.phase] = self.prepared_s.get(event.phase, 0.0) + event.seconds
 
     def _take_step(self, event: StepDone) -> None:
         x = self.place(event.stage, event.step)
@@ -234,6 +245,7 @@ class RunHistory:
 _TAKERS: dict[type, Callable[[RunHistory, object], None]] = {
     RunStarted: RunHistory._take_start,
     PhaseStarted: RunHistory._take_phase,
+    PhaseDone: RunHistory._take_phase_end,
     StepDone: RunHistory._take_step,
     StepSkipped: RunHistory._take_skip,
     SamplesMade: RunHistory._take_samples,

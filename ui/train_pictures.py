@@ -67,11 +67,20 @@ def _rows(history: RunHistory, launch: Launch | None) -> list[tuple[str, str]]:
         terms = {name: getattr(last, name) for name in ("latent", "perceptual", "epipolar", "correspondence")}
         rows.append(("Losses", ", ".join(f"{name} {v:.4g}" for name, v in terms.items() if v is not None)))
         rows.append(("Learning rate", f"{last.learning_rate:.3g}"))
-        rows.append(("Time per step", seconds(history.step_s() or last.seconds)))
+        share = history.data_share()
+        for_data = "" if share is None else f", {share:.1%} of it for data"
+        rows.append(("Time per step", seconds(history.step_s() or last.seconds) + for_data))
         if last.suppressed_share is not None:
             rows.append(("Ω density", f"{last.suppressed_share:.1%} of the keys of other frames"))
         if last.memory_gb is not None:
             rows.append(("Memory", f"{last.memory_gb:.2f} GB"))
+    if history.prepared_s:
+        rows.append(
+            (
+                "Preparation",
+                ", ".join(f"{_PHASES.get(name, name)} {seconds(s)}" for name, s in history.prepared_s.items()),
+            )
+        )
     if config is not None:
         clips = config.data.dataset and Path(config.data.dataset).name
         rows.append(("Clips", clips or f"{config.data.num_clips} of stage world"))

@@ -75,7 +75,7 @@ def test_one_broken_clip_is_stepped_over(tmp_path):
     folder, config = RunFolder(tmp_path / "run"), tiny_run(tmp_path / "data", {"base": 12}, save_every=4)
     folder.create(resume=False)
     trainer = Trainer(config, folder)
-    clips = trainer._find_clips("train", 2)
+    clips = trainer._preparation.clips("train", 2)
     latents = cache_latents(clips[:1], trainer.components.vae, config.model.pose_style, lambda done: None)[0]
     tensors, words = read_tensors(latents)
     write_whole(latents, {**tensors, "video": tensors["video"] * float("nan")}, words)

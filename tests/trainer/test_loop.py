@@ -1,6 +1,7 @@
 """Whole runs on the tiny networks: what trains, what stays, stop and resume."""
 
 import json
+import logging
 import random
 from dataclasses import replace
 
@@ -14,7 +15,7 @@ from animateanywhere.pipeline import AnimateAnywherePipeline
 from tests.tiny import add_tiny_fine_tune, random_inputs, tiny_components
 from tests.trainer.killing import losses, run_with_kills, weights
 from trainer.config import DataConfig, OptimizerConfig, StageConfig, TrainConfig
-from trainer.events import RunFinished, StepDone, ValidationDone, read_events
+from trainer.events import PhaseDone, RunFinished, StepDone, ValidationDone, read_events
 from trainer.loop import Trainer, stage_parameters
 from trainer.presets import PRESETS
 from trainer.run_folder import RunFolder
@@ -68,6 +69,23 @@ def test_every_step_is_an_event(finished_run):
     assert steps == [(stage, i) for stage, n in ALL_STAGES.items() for i in range(1, n + 1)]
     assert events[-1] == RunFinished("done")
     assert TrainConfig.from_json(finished_run.config.read_text()).stages[0].stage == "vae"
+
+
+def test_a_run_tells_what_its_data_cost(data_folder, tmp_path, caplog):
+    with caplog.at_level(logging.INFO, "trainer"):
+        folder = run(tiny_config(data_folder, {"vae": 2, "base": 2}), tmp_path / "run")
+    events = list(read_events(folder.events))
+    assert [(e.phase, e.total) for e in events if isinstance(e, PhaseDone)] == [("render", 2), ("cache", 2)]
+    assert all(e.seconds > 0 for e in events if isinstance(e, PhaseDone))
+    steps = [e for e in events if isinstance(e, StepDone)]
+    assert len(steps) == 4 and all(0 < e.data_seconds < e.seconds for e in steps)
+    told = [message for message in caplog.messages if "for data" in message]
+    assert [message.split(":")[0] for message in told] == ["stage vae", "stage base"]
+    for stage, message in zip(("vae", "base"), told, strict=True):
+        share = sum(e.data_seconds for e in steps if e.stage == stage) / sum(
+            e.seconds for e in steps if e.stage == stage
+        )
+        assert message.endswith(f"({share:.1%})")
 
 
 def test_what_a_stage_does_not_train_is_unchanged_bit_for_bit(finished_run):

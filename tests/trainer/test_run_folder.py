@@ -3,14 +3,15 @@
 import pytest
 
 from animateanywhere.errors import InputError
-from trainer.events import CheckpointSaved, EventWriter, PhaseStarted, RunFinished, StepDone, read_events
+from trainer.events import CheckpointSaved, EventWriter, PhaseDone, PhaseStarted, RunFinished, StepDone, read_events
 from trainer.run_folder import RunFolder
 
 STEP = StepDone("base", 3, 0.5, 0.4, 1.0, 1e-3, 2.0)
 
 
 def test_events_come_back_in_order(tmp_path):
-    events = [PhaseStarted("base", 9), STEP, CheckpointSaved("base", 3, "x"), RunFinished("failed", "disk full")]
+    phases = [PhaseStarted("render", 4), PhaseDone("render", 4, 1.5), PhaseStarted("base", 9)]
+    events = [*phases, STEP, CheckpointSaved("base", 3, "x"), RunFinished("failed", "disk full")]
     writer = EventWriter(tmp_path / "events.jsonl")
     for event in events:
         writer.write(event)

@@ -12,6 +12,7 @@ from trainer.events import (
     EventsReplacedError,
     EventTail,
     EventWriter,
+    PhaseDone,
     RunStarted,
     SamplesMade,
     StepDone,
@@ -21,6 +22,8 @@ from trainer.presets import get_preset
 from trainer.run_folder import RunFolder
 from ui.train_curves import curves_html, linear_ticks, log_ticks
 from ui.train_history import RunHistory, Series, measured, thinned
+from ui.train_pictures import status_html
+from ui.train_runs import view_run
 
 
 def step(number: int, stage: str = "pose", latent: float = 0.5, seconds: float = 2.0) -> StepDone:
@@ -146,3 +149,17 @@ def test_events_of_an_older_program_are_read(folder):
     folder.events.write_text(json.dumps(row | {"learning_rate": 1, "seconds": 1}) + "\n")
     history = RunHistory(folder).refresh()
     assert history.last.memory_gb is None and history.series["memory_gb"].xs == []
+    assert history.data_share() is None and history.prepared_s == {}
+
+
+def test_what_data_costs_is_told_of_the_steps_lately_and_of_all_preparation(folder):
+    writer, history = EventWriter(folder.events), RunHistory(folder)
+    older = [step(k, seconds=9.0) for k in (1, 2)]
+    newer = [replace(step(k, seconds=2.0), data_seconds=0.25) for k in (3, 4)]
+    phases = [PhaseDone("render", 9, 40.0), PhaseDone("cache", 9, 7.0), PhaseDone("render", 9, 1.5)]
+    for event in (*phases, *older, *newer):
+        writer.write(event)
+    assert history.refresh().data_share() == 0.125
+    assert history.prepared_s == {"render": 41.5, "cache": 7.0}
+    shown = status_html(view_run(folder), history, None)
+    assert "5.5 s, 12.5% of it for data" in shown and "drawing clips 42 s, encoding clips 7.0 s" in shown
