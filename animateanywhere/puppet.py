@@ -1,7 +1,7 @@
 """A cut-out moved by a pose: skin follows the bones, nearer limbs cover farther ones."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import cv2
 import numpy as np
@@ -55,8 +55,14 @@ class PuppetMotion:
     """float64 [T]: standing height."""
     facing: np.ndarray
     """float64 [T], radians: 0 faces the camera, +pi/2 the picture's right."""
+    from_behind: np.ndarray
+    """bool [T]: left and right have changed places."""
     shown: np.ndarray
     """bool [T]: somebody is there."""
+
+    def frames(self, which: slice) -> "PuppetMotion":
+        """Some of them."""
+        return PuppetMotion(*(getattr(self, field.name)[which] for field in fields(self)))
 
 
 def puppet_motion(body: SeenBody) -> PuppetMotion:
@@ -68,7 +74,7 @@ def puppet_motion(body: SeenBody) -> PuppetMotion:
     joints, known = _bridged(joints, known, max(1, round(_LONGEST_GAP_S * body.fps)))
     height, facing = (smoothed(_held(curve), _CALM_S * body.fps) for curve in (motion.height_px, motion.facing))
     shown = known[:, NECK] | known[:, PELVIS]
-    return PuppetMotion(completed(joints, known, height), height, facing, shown)
+    return PuppetMotion(completed(joints, known, height), height, facing, _from_behind(facing), shown)
 
 
 def person_layers(cutout: CutOut, motion: PuppetMotion, size: tuple[int, int]) -> Iterator[np.ndarray]:
@@ -77,13 +83,15 @@ def person_layers(cutout: CutOut, motion: PuppetMotion, size: tuple[int, int]) -
     Bones that the cut-out's picture does not show are grey; a soft shadow lies under the feet.
     """
     pieces = {piece.bone.name: piece for piece in cutout.pieces}
-    unseen, backs = _unseen(pieces), _from_behind(motion.facing)
+    unseen = _unseen(pieces)
     for frame in range(len(motion.joints)):
         canvas = np.zeros((size[1], size[0], 4), np.uint8)
         if motion.shown[frame]:
             _draw_shadow(canvas, motion, frame)
             joints, height, facing = motion.joints[frame], motion.height_px[frame], motion.facing[frame]
-            placings = tuple(_placing(cutout, bone, joints, height, facing, backs[frame]) for bone in BONES)
+            placings = tuple(
+                _placing(cutout, bone, joints, height, facing, motion.from_behind[frame]) for bone in BONES
+            )
             grey = dict(unseen)
             for bone in sorted(BONES, key=lambda bone: _nearness(bone, facing)):
                 if _limb(bone) in grey:

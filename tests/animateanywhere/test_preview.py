@@ -1,5 +1,6 @@
 """`python -m animateanywhere preview` as a person meets it, and the functions under it."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -14,7 +15,7 @@ from animateanywhere.geometry.camera_variants import SENTENCES
 from animateanywhere.implied_camera import read_camera
 from animateanywhere.media import probe_video, read_comment, read_video
 from animateanywhere.pose.sequence import PoseSequence
-from animateanywhere.preview import PreviewInputs, choose_variant, plan_draft
+from animateanywhere.preview import PreviewInputs, choose_variant, person_in_place, plan_draft
 from tests.animateanywhere.geometry.walkers import SIZE, stick_figure
 from tests.bad_inputs import BAD_CALLS, BAD_UPLOADS, good_words
 from tests.tiny import make_tiny_model
@@ -190,3 +191,24 @@ def test_camera_takes_a_pose_too(tmp_path, capsys):
     assert load_camera_path(output).num_frames == 24 and plot.stat().st_size > 1000
     assert main(["camera", str(pose), "--variant", "moonwalk"]) == 2
     assert "this pose allows" in capsys.readouterr().err
+
+
+def test_the_person_in_the_place_is_the_draft_s_first_picture():
+    given = inputs()
+    first = next(plan_draft(given, variant="hold").pictures())
+    assert np.array_equal(person_in_place(given), first)
+    late = given.pose.confidence.copy()
+    late[:9] = 0
+    waiting = dataclasses.replace(given, pose=dataclasses.replace(given.pose, confidence=late))
+    still = person_in_place(waiting)
+    assert np.array_equal(still, list(plan_draft(waiting, variant="hold").pictures())[9])
+    assert not np.array_equal(still, given.background)
+
+
+def test_a_place_for_nobody_is_told():
+    given = inputs()
+    nobody = dataclasses.replace(given.pose, confidence=np.zeros_like(given.pose.confidence))
+    with pytest.raises(InputError, match="nobody"):
+        person_in_place(dataclasses.replace(given, pose=nobody))
+    with pytest.raises(InputError, match="person 3"):
+        person_in_place(given, person=3)
