@@ -99,8 +99,9 @@ def clear_background(path: Path, strokes: np.ndarray | None, folder: Path) -> tu
     """Write the place without its people and what is painted over: (before, after). Raises InputError if that is nothing."""
     import cv2
 
-    from animateanywhere.clean_background import painted_over, people_in
+    from animateanywhere.clean_background import people_in
     from animateanywhere.media import limited_size, read_image, resized
+    from animateanywhere.patch_fill import filled
 
     image = read_image(path)[..., :3]
     image = np.ascontiguousarray(resized(image, limited_size(*image.shape[1::-1], 2048)))
@@ -113,7 +114,7 @@ def clear_background(path: Path, strokes: np.ndarray | None, folder: Path) -> tu
     if hole.all():
         raise InputError("the whole background would go: paint less, or choose an empty place")
     before = _save(image, folder / "before.png")
-    return before, _save(painted_over(image, hole), folder / f"{path.stem}_cleared.png")
+    return before, _save(filled(image, hole), folder / f"{path.stem}_cleared.png")
 
 
 def compose_scene(
