@@ -72,6 +72,28 @@ def test_the_chosen_variant_is_drawn_and_the_prompt_chooses_too(model, tmp_path,
     assert "the prompt names none" in capsys.readouterr().err
 
 
+def test_a_pose_of_one_frame_per_second_is_told(model, tmp_path, capsys):
+    pose = dataclasses.replace(pose_of(FOLLOWED), fps=1.0)
+    pose.to_json(tmp_path / "slow.json")
+    words = preview_words(tmp_path, model, pose=str(tmp_path / "slow.json"))
+    assert main(words) == 0
+    assert "1 frames per second" in capsys.readouterr().err
+
+
+def test_a_person_who_comes_too_late_is_told_with_the_one_who_is_there(model, tmp_path, capsys):
+    first = pose_of(FOLLOWED)
+    there = [first.confidence.copy() for _ in range(2)]
+    there[0][:] = 0
+    both = dataclasses.replace(
+        first,
+        joints_px=np.concatenate([first.joints_px] * 2, axis=1),
+        confidence=np.concatenate(there, axis=1),
+    )
+    both.to_json(tmp_path / "late.json")
+    assert main(preview_words(tmp_path, model, pose=str(tmp_path / "late.json"))) == 2
+    assert "person 1 is: choose one" in capsys.readouterr().err
+
+
 def test_an_unknown_variant_is_one_line(model, tmp_path, capsys):
     assert main([*preview_words(tmp_path, model), "--variant", "moonwalk"]) == 2
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
