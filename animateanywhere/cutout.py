@@ -1,9 +1,10 @@
 """A person's picture taken apart for animation: joints, and a cut-out piece for every bone.
 
-Pieces overlap at the joints, so that a bent elbow shows no gap; what an arm hides of the body is filled in.
+Pieces overlap around the joints and are bent there by one movement (skinning.py), so that no pose opens a gap; what an arm
+hides of the body is filled in.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -12,6 +13,7 @@ from animateanywhere.errors import InputError
 from animateanywhere.geometry.body_motion import SeenBody, observe
 from animateanywhere.media import resized
 from animateanywhere.pose.sequence import LEFT_HAND, RIGHT_HAND, SEEN_CONFIDENCE
+from animateanywhere.skinning import Mesh, link, mesh_of
 
 HEAD, NECK, PELVIS = 0, 1, 2
 SHOULDERS, ELBOWS, WRISTS = (3, 6), (4, 7), (5, 8)
@@ -55,22 +57,44 @@ BONES = (
     *(Bone(f"shank {side}", KNEES[k], ANKLES[k], 0.055) for k, side in enumerate(("left", "right"))),
     *(Bone(f"foot {side}", ANKLES[k], TOES[k], 0.04, beyond=0.03) for k, side in enumerate(("left", "right"))),
 )
+_INNER = {
+    "head": "torso",
+    "upper": "torso",
+    "forearm": "upper arm",
+    "thigh": "torso",
+    "shank": "thigh",
+    "foot": "shank",
+}
+"""By kind of bone: the kind it hangs from, at its root."""
+
+
+def _links():
+    numbers = {bone.name: number for number, bone in enumerate(BONES)}
+    for number, bone in enumerate(BONES[1:], 1):
+        kind, _, side = bone.name.rpartition(" ")
+        inner = _INNER[(kind or side).split()[0]]
+        yield link(numbers[inner if inner == "torso" else f"{inner} {side}"], number, bone.root, bone.radius)
+
+
+LINKS = tuple(_links())
+"""Which bones meet, and where."""
+_ARMS, _THIGHS = ([k for k, bone in enumerate(BONES) if word in bone.name] for word in ("arm", "thigh"))
+"""Numbers of bones."""
 _IN_TORSO = 0.75
 """Cost of belonging to the torso inside it: an arm in front of it wins within three quarters of its half width."""
 _SHARED = 1.3
-"""A piece reaches into its neighbours up to this times their own cost, around the joint they share."""
-_SHARED_RADIUS = 0.8
-_SHARED_REACH = 1.5
-"""In half widths from a shared joint: farther into its neighbour a limb's piece would stick out as soon as it bends."""
+"""A thigh reaches into the other up to this times its own cost: skirts hang across both."""
 _HAIR = 0.55
 """Cost of belonging to the head above the shoulders, over what it would be: hair falls beside the face."""
 _COLLAR = 0.02
 """Of the standing height: as far above the middle of the shoulders cloth is the torso's."""
 _ON_SHOULDERS = 0.045
-_HAND_MARGIN = 0.012
-"""Of the standing height: flesh around the joints of a hand."""
-_FILLED_INSIDE = {"torso": _IN_TORSO, "thigh": 0.9}
-"""Pieces that are made whole where arms lie over them, and up to which cost they reach there."""
+_HAND_MARGIN, _CUFF = 0.012, 0.025
+"""Of the standing height: flesh around the joints of a hand; what is a forearm's beyond the wrist."""
+_FILLED_THIGH = 0.9
+"""Up to this cost a thigh is made whole where arms lie over it."""
+_HIP_OUTLINE = ((-0.085, 0.03), (0.0, 0.05), (0.05, 0.055))
+"""In standing heights: how far below the hips' joints, and how far beside them somebody reaches there."""
 _LEAST_PIECE = 0.0006
 """Of a square standing height: smaller pieces are none."""
 _VISIBLE, _SOLID = 16, 220
@@ -89,6 +113,8 @@ class Piece:
     """uint8 [h, w, 4], colour multiplied by alpha."""
     left_top: tuple[int, int]
     """Where it lies in the cut-out's picture, pixels."""
+    mesh: Mesh
+    """What it is bent by."""
     covered: float
     """0..1: how much of the bone's length the picture shows."""
 
@@ -187,45 +213,43 @@ def _skeleton(coco, rows, columns) -> tuple[np.ndarray, np.ndarray, float, tuple
 
 def _pieces(picture: np.ndarray, joints: np.ndarray, height: float, hands: dict[str, np.ndarray]) -> tuple[Piece, ...]:
     shape = picture.shape[:2]
-    bones = [_short_of_hand(bone) if bone.name in hands else bone for bone in BONES]
-    costs = np.stack([_cost(bone, joints, height, shape) for bone in bones])  # [bones, h, w]
+    costs = np.stack([_cost(bone, joints, height, shape) for bone in BONES])  # [bones, h, w]
     costs[1] *= _hair(joints, height, shape)
-    for number, bone in enumerate(bones):
-        _claim_hand(costs[number], hands.get(bone.name, ()), height)
+    for number, bone in enumerate(BONES):
+        if bone.name in hands:
+            _claim_hand(costs[number], bone, hands[bone.name], joints, height)
     owner, least = costs.argmin(0), costs.min(0)
+    body, painted = _without_arms(picture, owner, costs, joints, height)
+    behind = np.where(np.isin(np.arange(len(BONES)), _ARMS)[:, None, None], np.inf, costs).argmin(0)
     pieces = []
-    for number, bone in enumerate(bones):
-        near = (costs[number] <= _SHARED * least) & _beside_joints(bone, joints, height, shape)
-        near |= _around_joints(bone, joints, height, shape, _SHARED_RADIUS)
-        mask = (owner == number) | (near & np.isin(owner, _neighbours(bone)))
-        if bone.name == "torso":  # and what lies on the shoulders: the head turns away from it
+    for number, bone in enumerate(BONES):
+        mask = (owner == number) | _shared_skin(number, owner, joints, height)
+        kind = bone.name.split()[0]
+        if kind == "thigh":
+            mask |= (costs[number] <= _SHARED * least) & np.isin(owner, _THIGHS)
+        if kind == "torso":  # and what lies on the shoulders: the head turns away from it
             mask |= (owner == 1) & (_along(joints, NECK, HEAD, shape) < _ON_SHOULDERS * height)
-        source, inside = picture, _FILLED_INSIDE.get(bone.name.split()[0])
-        if inside is not None:
-            within = costs[number] <= inside
-            if number:  # a thigh begins at the hip: rounded over it, it would stand out like a pillow
-                within &= _along(joints, bone.root, bone.tip, shape) > 0
-            source, filled = _filled_in(picture, owner, number, within, height)
-            mask |= filled | (within & (number == 0))
-        piece = _piece(bone, source, mask & (source[..., 3] > 0), joints, height)
-        if piece is not None:
-            pieces.append(piece)
+        source = picture
+        if kind in ("torso", "thigh"):
+            source = body
+            mask |= painted & ((behind == number) | _shared_skin(number, behind, joints, height))
+        mask &= source[..., 3] > 0
+        if mask.sum() >= max(12, _LEAST_PIECE * height**2):
+            mesh = mesh_of(number, mask, costs, joints, height, LINKS)
+            pieces.append(_piece(bone, source, mask, joints, mesh))
     return tuple(pieces)
 
 
-def _short_of_hand(bone: Bone) -> Bone:
-    """Where the hand was looked for, what lies behind the wrist and is no hand is a pocket."""
-    return replace(bone, beyond=0.02)
-
-
-def _claim_hand(cost: np.ndarray, outline: np.ndarray, height: float) -> None:
-    """Give a hand to its forearm, in place."""
+def _claim_hand(cost: np.ndarray, bone: Bone, outline: np.ndarray, joints: np.ndarray, height: float) -> None:
+    """Give a forearm its hand, in place, and nothing else behind the wrist: that is what the hand holds or hides in."""
+    wrist = float(np.linalg.norm(joints[bone.tip] - joints[bone.root])) + _CUFF * height
+    cost[_along(joints, bone.root, bone.tip, cost.shape) > wrist] = np.inf
     if len(outline):
         inside = np.zeros(cost.shape, np.uint8)
         hull = np.rint(cv2.convexHull(outline)[:, 0]).astype(np.int32)
         cv2.fillConvexPoly(inside, hull, 1)
         cv2.polylines(inside, [hull], True, 1, max(1, round(2 * _HAND_MARGIN * height)))
-        cost[inside > 0] = np.minimum(cost[inside > 0], 0.5 * _IN_TORSO)
+        cost[inside > 0] = 0.5 * _IN_TORSO
 
 
 def _hair(joints: np.ndarray, height: float, shape: tuple[int, int]) -> np.ndarray:
@@ -242,70 +266,65 @@ def _along(joints: np.ndarray, root: int, tip: int, shape: tuple[int, int]) -> n
     return (x - joints[root, 0]) * way[0] + (y - joints[root, 1]) * way[1]
 
 
-def _neighbours(bone: Bone) -> list[int]:
-    """Numbers of the bones that a piece reaches into. Cloth hangs across thighs; a torso has no share in the face."""
-    kind, ends = bone.name.split()[0], {bone.root, bone.tip}
-    return [
-        number
-        for number, other in enumerate(BONES)
-        if (ends & {other.root, other.tip} and not (kind == "torso" and other.name == "head"))
-        or (kind == "thigh" and other.name.split()[0] in ("thigh", "torso"))
-        or (kind == "upper" and other.name == "torso")
-    ]
-
-
 def _cost(bone: Bone, joints: np.ndarray, height: float, shape: tuple[int, int]) -> np.ndarray:
     """float32 [h, w]: distance to the bone over its half width; inside the torso a constant."""
     y, x = np.mgrid[: shape[0], : shape[1]].astype(np.float32) + 0.5
     if bone.name == "torso":
-        corners = joints[[SHOULDERS[0], SHOULDERS[1], HIPS[1], HIPS[0]]].astype(np.float32)
-        outside = np.ones(shape, np.uint8)
-        cv2.fillConvexPoly(outside, np.rint(cv2.convexHull(corners)[:, 0]).astype(np.int32), 0)
+        outside = 1 - _hull(joints, shape)
         return cv2.distanceTransform(outside, cv2.DIST_L2, 3) / (bone.radius * height) + _IN_TORSO
     start, along = joints[bone.root], joints[bone.tip] - joints[bone.root]
     length = max(float(np.linalg.norm(along)), 1e-3)
     along = along / length
-    reach = np.clip((x - start[0]) * along[0] + (y - start[1]) * along[1], 0, length + bone.beyond * height)
+    at = (x - start[0]) * along[0] + (y - start[1]) * along[1]
+    reach = np.clip(at, 0, length + bone.beyond * height)
     away = np.hypot(x - start[0] - reach * along[0], y - start[1] - reach * along[1])
+    if bone.name.split()[0] == "thigh":  # beside the hip and above it hang arms
+        away += np.maximum(-at, 0)
     return away / np.float32(bone.radius * height)
 
 
-def _beside_joints(bone: Bone, joints: np.ndarray, height: float, shape: tuple[int, int]) -> np.ndarray:
-    """bool [h, w]: where a piece may reach into its neighbours. Cloth on the body hangs across; limbs bend."""
-    if bone.name.split()[0] in ("torso", "head", "thigh"):
-        return np.ones(shape, bool)
-    return _around_joints(bone, joints, height, shape, _SHARED_REACH)
+def _shared_skin(number: int, owner: np.ndarray, joints: np.ndarray, height: float) -> np.ndarray:
+    """bool [h, w]: what belongs to the bones that this one meets, as far around the joint as both move as one."""
+    shared = np.zeros(owner.shape, bool)
+    for one in LINKS:
+        if number in (one.inner, one.outer):
+            other = one.inner + one.outer - number
+            shared |= (owner == other) & _disc(joints[one.joint], one.reach * height, owner.shape)
+    return shared
 
 
-def _around_joints(
-    bone: Bone, joints: np.ndarray, height: float, shape: tuple[int, int], half_widths: float
-) -> np.ndarray:
-    """bool [h, w]: discs around both ends of the bone."""
-    discs = np.zeros(shape, np.uint8)
-    radius = max(1, round(half_widths * bone.radius * height))
-    for joint in (bone.root, bone.tip):
-        cv2.circle(discs, np.rint(joints[joint]).astype(int).tolist(), radius, 1, -1)
-    return discs.astype(bool)
+def _disc(middle: np.ndarray, radius_px: float, shape: tuple[int, int]) -> np.ndarray:
+    """bool [h, w]"""
+    disc = np.zeros(shape, np.uint8)
+    cv2.circle(disc, np.rint(middle).astype(int).tolist(), max(1, round(radius_px)), 1, -1)
+    return disc.astype(bool)
 
 
-def _filled_in(
-    picture: np.ndarray, owner: np.ndarray, number: int, inside: np.ndarray, height: float
+def _without_arms(
+    picture: np.ndarray, owner: np.ndarray, costs: np.ndarray, joints: np.ndarray, height: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The picture with a bone's piece whole where arms lie over it, and bool [h, w] where that was done.
+    """The picture with the body whole where arms lie over it, and bool [h, w] where that was done.
 
-    What is hidden takes the colour of the piece's nearest pixel.
+    What is hidden takes the colour of the body's nearest pixel.
     """
-    visible = picture[..., 3] >= _VISIBLE
-    arms = [k for k, bone in enumerate(BONES) if "arm" in bone.name]
-    hidden, own = inside & np.isin(owner, arms), (owner == number) & (picture[..., 3] >= _SOLID)
+    shape = picture.shape[:2]
+    hull = _hull(joints, shape) > 0
+    whole = hull | _hips(joints, height, shape)
+    for number in _THIGHS:  # a thigh begins at the hip: rounded over it, it would stand out like a pillow
+        bone = BONES[number]
+        whole |= (costs[number] <= _FILLED_THIGH) & (_along(joints, bone.root, bone.tip, shape) > 0)
     reach = 2 * max(1, round(_ARM_MARGIN * height)) + 1
     around = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
-    hidden = inside & (cv2.dilate(hidden.astype(np.uint8), around) > 0)
-    own &= ~hidden
-    if number == 0:
-        hidden |= inside & ~visible
+    arms = np.isin(owner, _ARMS) & (picture[..., 3] >= _VISIBLE)
+    beside = cv2.dilate(arms.astype(np.uint8), around) > 0
+    hidden = whole & beside & (hull | (picture[..., 3] >= _VISIBLE))
+    for one in LINKS:  # skin around the shoulders is the arm's and the body's
+        if one.inner == 0 and one.outer in _ARMS:
+            hidden &= ~_disc(joints[one.joint], one.reach * height, shape)
+    hidden |= hull & (picture[..., 3] < _VISIBLE)
+    own = np.isin(owner, (0, *_THIGHS)) & (picture[..., 3] >= _SOLID) & ~beside
     if not hidden.any() or not own.any():
-        return picture, np.zeros_like(own)
+        return picture, np.zeros(shape, bool)
     _, label = cv2.distanceTransformWithLabels((~own).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
     colour_of = np.zeros((label.max() + 1, 3), np.uint8)
     colour_of[label[own]] = picture[own][:, :3]
@@ -315,14 +334,37 @@ def _filled_in(
     return filled, hidden
 
 
-def _piece(bone: Bone, source: np.ndarray, mask: np.ndarray, joints: np.ndarray, height: float) -> Piece | None:
-    if mask.sum() < max(12, _LEAST_PIECE * height**2):
-        return None
+def _hull(joints: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """uint8 [h, w]: 1 between shoulders and hips."""
+    corners = joints[[*SHOULDERS, *HIPS]].astype(np.float32)
+    inside = np.zeros(shape, np.uint8)
+    cv2.fillConvexPoly(inside, np.rint(cv2.convexHull(corners)[:, 0]).astype(np.int32), 1)
+    return inside
+
+
+def _hips(joints: np.ndarray, height: float, shape: tuple[int, int]) -> np.ndarray:
+    """bool [h, w]: where a body is wider than its joints, from the waist to a little below them."""
+    spine = joints[PELVIS] - joints[NECK]
+    length = max(float(np.linalg.norm(spine)), 1e-3)
+    down = spine / length
+    across = np.array([-down[1], down[0]])
+    half = float(np.linalg.norm(joints[HIPS[0]] - joints[HIPS[1]])) / 2
+    sides = []
+    for below, beside in _HIP_OUTLINE:
+        middle, reach = joints[PELVIS] + below * height * down, half + beside * height
+        sides += [middle - reach * across, middle + reach * across]
+    inside = np.zeros(shape, np.uint8)
+    cv2.fillConvexPoly(inside, np.rint(cv2.convexHull(np.float32(sides))[:, 0]).astype(np.int32), 1)
+    return inside > 0
+
+
+def _piece(bone: Bone, source: np.ndarray, mask: np.ndarray, joints: np.ndarray, mesh: Mesh) -> Piece:
     rows, columns = (np.nonzero(mask.any(axis))[0] for axis in (1, 0))
     box = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
     alpha = source[box][..., 3:].astype(np.float32) * mask[box][..., None] / 255
     rgba = np.concatenate([source[box][..., :3] * alpha, 255 * alpha], axis=-1)
-    return Piece(bone, np.rint(rgba).astype(np.uint8), (int(columns[0]), int(rows[0])), _covered(bone, mask, joints))
+    left_top = (int(columns[0]), int(rows[0]))
+    return Piece(bone, np.rint(rgba).astype(np.uint8), left_top, mesh, _covered(bone, mask, joints))
 
 
 def _covered(bone: Bone, mask: np.ndarray, joints: np.ndarray) -> float:

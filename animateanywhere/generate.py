@@ -16,6 +16,7 @@ from animateanywhere.errors import InputError
 from animateanywhere.latent_grid import FRAME_MULTIPLE, snap_num_frames
 from animateanywhere.media import VideoFrames, check_output_path, cover_crop, read_image, write_video
 from animateanywhere.pipeline import AnimateAnywherePipeline, Progress
+from animateanywhere.pose.checks import SLOW_FPS
 from animateanywhere.pose.detector import PoseInput, load_pose_input, probe_pose
 from animateanywhere.prepared_pose import notes_on, pose_for_person
 from animateanywhere.segmentation import cut_out_person, place_on_canvas
@@ -88,11 +89,15 @@ def plan(request: GenerateRequest, model: ModelConfig) -> GeneratePlan:
             )
         num_frames = shorter
         if available < num_frames:
-            notes.append(
-                f"the pose has {available} frames at {model.fps:g} fps; the last one is held until frame {num_frames}"
-            )
+            frames = "1 frame" if available == 1 else f"{available} frames"
+            notes.append(f"the pose has {frames} at {model.fps:g} fps; the last one is held until frame {num_frames}")
     elif source.duration_s > num_frames / model.fps + 1.0:
         notes.append(f"the pose lasts {source.duration_s:.1f} s; its first {num_frames / model.fps:.1f} s are used")
+    if source.fps < SLOW_FPS and source.fps * source.duration_s > 1.5:  # a picture is a pose of one frame
+        notes.append(
+            f"the pose has {source.fps:g} frames per second: what happens in between becomes straight lines; "
+            "record at 8 or more"
+        )
     return GeneratePlan(num_frames, model.fps, width, height, tuple(notes))
 
 

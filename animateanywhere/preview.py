@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from animateanywhere.cutout import CutOut, take_apart
+from animateanywhere.errors import InputError
 from animateanywhere.geometry.camera_variants import CameraVariant, ImpliedCamera
 from animateanywhere.implied_camera import CameraReader, read_camera, seen_body
 from animateanywhere.moving_background import lay_over, moving_background
@@ -82,13 +83,24 @@ def plan_draft(
     `variant`: a name of SENTENCES; if empty, the one whose sentence is in `prompt`, else the most probable. Raises
     InputError if the pose does not allow the variant, has no such person, or shows nobody whose size can be told.
     """
-    height, width = inputs.background.shape[:2]
-    pose = inputs.pose.contained_in((width, height)).resampled(inputs.fps, inputs.num_frames)
+    pose = _fitted(inputs)
     camera = read_camera(pose, person=person, reader=reader, num_frames=inputs.num_frames, fps=inputs.fps)
     chosen, notes = choose_variant(camera, variant, prompt)
-    motion = puppet_motion(seen_body(_held(pose, inputs.num_frames), person))
-    cutout = take_apart(inputs.person, inputs.person_joints, _SHARPER * float(motion.height_px.max()))
+    cutout, motion = _puppet(inputs, pose, person)
     return Draft(camera, chosen, cutout, motion, inputs.background, (*camera.notes, *notes, *cutout.notes))
+
+
+def person_in_place(inputs: PreviewInputs, person: int = 0) -> np.ndarray:
+    """uint8 [H, W, 3]: the draft's first picture in which the person is, before any camera has moved.
+
+    Raises InputError if the pose has no such person, or shows nobody whose size can be told.
+    """
+    cutout, motion = _puppet(inputs, _fitted(inputs), person)
+    shown = np.flatnonzero(motion.shown)
+    if not len(shown):
+        raise InputError("nobody is seen in the pose, so there is no place to put the person")
+    (layer,) = person_layers(cutout, motion.frames(slice(shown[0], shown[0] + 1)), inputs.background.shape[1::-1])
+    return lay_over(inputs.background, layer)
 
 
 def choose_variant(camera: ImpliedCamera, variant: str, prompt: str) -> tuple[CameraVariant, tuple[str, ...]]:
@@ -102,6 +114,17 @@ def choose_variant(camera: ImpliedCamera, variant: str, prompt: str) -> tuple[Ca
     if words.strip():
         return camera.variants[0], ("the prompt names none of the camera's variants: the most probable one is drawn",)
     return camera.variants[0], ()
+
+
+def _fitted(inputs: PreviewInputs) -> PoseSequence:
+    """The pose in the place's pixels and the clip's time."""
+    height, width = inputs.background.shape[:2]
+    return inputs.pose.contained_in((width, height)).resampled(inputs.fps, inputs.num_frames)
+
+
+def _puppet(inputs: PreviewInputs, pose: PoseSequence, person: int) -> tuple[CutOut, PuppetMotion]:
+    motion = puppet_motion(seen_body(_held(pose, inputs.num_frames), person))
+    return take_apart(inputs.person, inputs.person_joints, _SHARPER * float(motion.height_px.max())), motion
 
 
 def _held(pose: PoseSequence, num_frames: int) -> PoseSequence:

@@ -85,12 +85,14 @@ def preview(
         on_progress(Progress(phase, done, total, elapsed, elapsed / done * (total - done) if done else None))
 
     report("person", 0, 1)
-    pictures = _pictures(clip, request.preview.size_for(planned.width, planned.height))
+    person, person_joints = cut_out_for_preview(clip.human)
+    size = request.preview.size_for(planned.width, planned.height)
+    place = cover_crop(read_image(clip.background)[..., :3], size)
     cancel.raise_if_set()
     pose, aligned = _pose_for(clip, model, planned.num_frames, report, cancel)
     drawing = time.monotonic()
     draft = plan_draft(
-        PreviewInputs(*pictures, pose, planned.num_frames, model.fps),
+        PreviewInputs(person, person_joints, place, pose, planned.num_frames, model.fps),
         variant=request.preview.variant,
         prompt=config.prompt,
         person=config.person,
@@ -122,12 +124,14 @@ def found_joints(path: Path, **options) -> PoseInput:
     return found
 
 
-def _pictures(clip: GenerateRequest, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
-    """The person cut out, their joints, and the place at `size` (W, H)."""
-    human = read_image(clip.human)
-    person_size = limited_size(human.shape[1], human.shape[0], _PERSON_SIDE_PX)
-    person, joints = cut_out_with_joints(np.ascontiguousarray(resized(human, person_size)))
-    return person, joints, cover_crop(read_image(clip.background)[..., :3], size)
+def cut_out_for_preview(human: Path) -> tuple[np.ndarray, np.ndarray | None]:
+    """The person of a picture as `PreviewInputs` takes them: uint8 [H, W, 4], and float32 [133, 3] if joints were found.
+
+    Raises InputError if the picture cannot be read or shows nobody.
+    """
+    image = read_image(human)
+    size = limited_size(image.shape[1], image.shape[0], _PERSON_SIDE_PX)
+    return cut_out_with_joints(np.ascontiguousarray(resized(image, size)))
 
 
 def _pose_for(

@@ -1,7 +1,7 @@
-"""A cut-out moved by a pose: every piece follows its bone, nearer limbs cover farther ones."""
+"""A cut-out moved by a pose: skin follows the bones, nearer limbs cover farther ones."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import cv2
 import numpy as np
@@ -10,6 +10,7 @@ from animateanywhere.cutout import (
     ANKLES,
     BONES,
     HEAD,
+    HIPS,
     NECK,
     NUM_JOINTS,
     PELVIS,
@@ -22,22 +23,25 @@ from animateanywhere.cutout import (
 )
 from animateanywhere.errors import InputError
 from animateanywhere.geometry.body_motion import SeenBody, observe, smoothed
+from animateanywhere.skinning import Placing, draw_bent
 
 _LONGEST_GAP_S = 0.6
 """A joint that is not found for so long is bridged by a straight line; longer, it hangs from its parent."""
 _CALM_S = 0.25
 _STRETCH = {"foot": (0.6, 1.5), "head": (0.9, 1.1)}
-"""How much shorter and longer than in the picture a piece may become, over the person's scale."""
-_ANY_STRETCH = (0.12, 1.35)
+"""How much shorter and longer than in the picture a piece may become, over the person's scale: nothing hangs from these."""
+_ANY_STRETCH = (0.12, 3.0)
 _TURN = {"head": 0.7, "foot": 0.9}
 """Radians that a piece turns at most against the picture: a face that lies on its side is no preview."""
 _PROFILE = 0.8
-_THINNEST_TORSO = 0.6
-"""Of the torso's width: that of somebody seen from the side."""
+_TORSO_WIDTH, _HIPS_WIDTH = (0.6, 1.6), (0.8, 1.25)
+"""Limits of the torso's width over the picture's, the narrowest from the side; and of the hips' share of that."""
+_TURNED = 0.25
+"""Cosine of the facing from which on somebody who was seen from the other side is seen from this one."""
 _SHOWN = 0.85
 """A bone that the picture shows less of than this is drawn in grey underneath."""
-_GREY, _GREY_ALPHA, _GREY_BEGINS = 165, 150, 0.4
-"""Shade, opacity, and how far along a bone that the picture shows in part grey begins."""
+_GREY, _GREY_ALPHA, _GREY_OVERLAP = 165, 150, 0.1
+"""Shade, opacity, and by how much of a bone that the picture shows in part grey lies under it."""
 _SHADOW_ALPHA, _SHADOW_WIDTH, _SHADOW_FLATNESS = 70, 0.2, 0.22
 
 
@@ -51,8 +55,14 @@ class PuppetMotion:
     """float64 [T]: standing height."""
     facing: np.ndarray
     """float64 [T], radians: 0 faces the camera, +pi/2 the picture's right."""
+    from_behind: np.ndarray
+    """bool [T]: left and right have changed places."""
     shown: np.ndarray
     """bool [T]: somebody is there."""
+
+    def frames(self, which: slice) -> "PuppetMotion":
+        """Some of them."""
+        return PuppetMotion(*(getattr(self, field.name)[which] for field in fields(self)))
 
 
 def puppet_motion(body: SeenBody) -> PuppetMotion:
@@ -64,7 +74,7 @@ def puppet_motion(body: SeenBody) -> PuppetMotion:
     joints, known = _bridged(joints, known, max(1, round(_LONGEST_GAP_S * body.fps)))
     height, facing = (smoothed(_held(curve), _CALM_S * body.fps) for curve in (motion.height_px, motion.facing))
     shown = known[:, NECK] | known[:, PELVIS]
-    return PuppetMotion(completed(joints, known, height), height, facing, shown)
+    return PuppetMotion(completed(joints, known, height), height, facing, _from_behind(facing), shown)
 
 
 def person_layers(cutout: CutOut, motion: PuppetMotion, size: tuple[int, int]) -> Iterator[np.ndarray]:
@@ -73,13 +83,34 @@ def person_layers(cutout: CutOut, motion: PuppetMotion, size: tuple[int, int]) -
     Bones that the cut-out's picture does not show are grey; a soft shadow lies under the feet.
     """
     pieces = {piece.bone.name: piece for piece in cutout.pieces}
+    unseen = _unseen(pieces)
     for frame in range(len(motion.joints)):
         canvas = np.zeros((size[1], size[0], 4), np.uint8)
         if motion.shown[frame]:
             _draw_shadow(canvas, motion, frame)
-            for bone in sorted(BONES, key=lambda bone: _nearness(bone, motion.facing[frame])):
-                _draw_bone(canvas, cutout, pieces.get(bone.name), bone, motion, frame)
+            joints, height, facing = motion.joints[frame], motion.height_px[frame], motion.facing[frame]
+            placings = tuple(
+                _placing(cutout, bone, joints, height, facing, motion.from_behind[frame]) for bone in BONES
+            )
+            grey = dict(unseen)
+            for bone in sorted(BONES, key=lambda bone: _nearness(bone, facing)):
+                if _limb(bone) in grey:
+                    _draw_grey(canvas, grey.pop(_limb(bone)), joints, height)
+                if bone.name in pieces:
+                    _draw_bent(canvas, pieces[bone.name], placings)
         yield _straight(canvas)
+
+
+def _from_behind(facing: np.ndarray) -> np.ndarray:
+    """bool [T]: the person is seen from behind, so left and right have changed places. Somebody who stands sideways stays
+    as they were."""
+    behind = np.zeros(len(facing), bool)
+    towards = np.cos(facing)
+    clear = np.flatnonzero(np.abs(towards) > _TURNED)  # NaN is not clear
+    if len(clear):
+        last = np.maximum.accumulate(np.where(np.abs(towards) > _TURNED, np.arange(len(facing)), clear[0]))
+        behind = towards[np.minimum(last, len(facing) - 1)] < 0
+    return behind
 
 
 def _nearness(bone: Bone, facing: float) -> float:
@@ -96,32 +127,35 @@ def _nearness(bone: Bone, facing: float) -> float:
     return order[kind] + (0.6 * side if left else 0.0)
 
 
-def _draw_bone(
-    canvas: np.ndarray, cutout: CutOut, piece: Piece | None, bone: Bone, motion: PuppetMotion, frame: int
-) -> None:
-    joints, height = motion.joints[frame], motion.height_px[frame]
-    if piece is None or (piece.covered < _SHOWN and bone.name != "torso"):
-        _draw_grey(canvas, bone, joints, height, 0.0 if piece is None else _GREY_BEGINS)
-    if piece is None:
-        return
-    matrix = _placing(cutout, bone, joints, height, motion.facing[frame])
-    matrix[:, 2] += matrix[:, :2] @ (np.array(piece.left_top) + 0.5) - 0.5
-    h, w = piece.rgba.shape[:2]
-    corners = np.array([(0, 0), (w, 0), (0, h), (w, h)]) @ matrix[:, :2].T + matrix[:, 2]
-    low = np.maximum(np.floor(corners.min(0)).astype(int) - 1, 0)
-    high = np.minimum(np.ceil(corners.max(0)).astype(int) + 2, canvas.shape[1::-1])
-    if (high <= low).any():
-        return
-    matrix[:, 2] -= low
-    drawn = cv2.warpAffine(piece.rgba, matrix, tuple((high - low).tolist()), flags=cv2.INTER_LINEAR)
-    _over(canvas[low[1] : high[1], low[0] : high[0]], drawn)
+def _draw_bent(canvas: np.ndarray, piece: Piece, placings: tuple[Placing, ...]) -> None:
+    moved = piece.mesh.moved(placings)
+    bent = draw_bent(piece.rgba, piece.left_top, piece.mesh, moved, canvas.shape[1::-1])
+    if bent is not None:
+        where, drawn = bent
+        _over(canvas[where], drawn)
 
 
-def _placing(cutout: CutOut, bone: Bone, joints: np.ndarray, height: float, facing: float) -> np.ndarray:
-    """float64 [2, 3]: places of the cut-out's picture to places of the clip, so that the bone lies on the pose's."""
+def _limb(bone: Bone) -> str:
+    """What is drawn in one stroke where the picture does not show it."""
+    part = "arm" if "arm" in bone.name else "leg" if bone.name.split()[0] in ("thigh", "shank", "foot") else bone.name
+    return f"{part} {bone.name.split()[-1]}"
+
+
+def _unseen(pieces: dict[str, Piece]) -> dict[str, list[tuple[Bone, float]]]:
+    """By limb: bones that the picture does not show, and how much of each, from its root on, it does."""
+    limbs: dict[str, list[tuple[Bone, float]]] = {}
+    for bone in BONES:
+        covered = pieces[bone.name].covered if bone.name in pieces else 0.0
+        if covered < _SHOWN and (bone.name != "torso" or bone.name not in pieces):
+            limbs.setdefault(_limb(bone), []).append((bone, covered))
+    return limbs
+
+
+def _placing(cutout: CutOut, bone: Bone, joints: np.ndarray, height: float, facing: float, mirrored: bool) -> Placing:
+    """Places of the cut-out's picture to places of the clip, so that the bone lies on the pose's."""
     scale = height / cutout.height_px
     kind = bone.name.split()[0]
-    start, own = cutout.joints[bone.root], cutout.joints[bone.tip] - cutout.joints[bone.root]
+    own = cutout.joints[bone.tip] - cutout.joints[bone.root]
     there = joints[bone.tip] - joints[bone.root]
     own_length, length = (max(float(np.linalg.norm(v)), 1e-3) for v in (own, there))
     turn = float(np.angle(complex(*there) / complex(*own))) if min(own_length, length) > 1e-2 else 0.0
@@ -130,35 +164,31 @@ def _placing(cutout: CutOut, bone: Bone, joints: np.ndarray, height: float, faci
     most = _TURN.get(kind, np.pi)
     turn = float(np.clip(turn, -most, most))
     low, high = _STRETCH.get(kind, _ANY_STRETCH)
-    along = np.clip(length / (own_length * scale), low, high) * scale
-    across = scale
+    along = float(np.clip(length / (own_length * scale), low, high)) * scale
+    across, hips = 1.0, 1.0
     if kind == "torso":
-        wide, own_wide = (float(np.linalg.norm(p[SHOULDERS[0]] - p[SHOULDERS[1]])) for p in (joints, cutout.joints))
-        across *= float(np.clip(wide / max(own_wide * scale, 1e-3), _THINNEST_TORSO, 1.05))
-    direction = own / own_length
-    frame = np.stack([direction, [-direction[1], direction[0]]])  # rows: along and across the bone in the picture
-    cos, sin = np.cos(turn), np.sin(turn)
-    linear = np.array([[cos, -sin], [sin, cos]]) @ frame.T @ np.diag([along, across]) @ frame
-    return np.column_stack([linear, joints[bone.root] - linear @ start])
+        across = _width(joints, SHOULDERS) / max(_width(cutout.joints, SHOULDERS) * scale, 1e-3)
+        hips = _width(joints, HIPS) / max(_width(cutout.joints, HIPS) * scale, 1e-3)
+        across = float(np.clip(across, *_TORSO_WIDTH))
+        hips = across * float(np.clip(hips / across, *_HIPS_WIDTH))
+    sign = -scale if mirrored else scale
+    widening = sign * (hips - across) / own_length
+    return Placing(cutout.joints[bone.root], joints[bone.root], own / own_length, turn, along, sign * across, widening)
 
 
-def _draw_grey(canvas: np.ndarray, bone: Bone, joints: np.ndarray, height: float, begins: float) -> None:
-    ends = joints[[bone.root, bone.tip]]
-    ends[0] += begins * (ends[1] - ends[0])
-    if bone.name == "head":
-        ends = joints[[HEAD, HEAD]]
-    thickness = max(1, round(1.5 * bone.radius * height))
-    low = np.maximum(np.floor(ends.min(0)).astype(int) - thickness, 0)
-    high = np.minimum(np.ceil(ends.max(0)).astype(int) + thickness, canvas.shape[1::-1])
-    if (high <= low).any():
-        return
-    drawn = np.zeros((*(high - low)[::-1], 4), np.uint8)
-    shade = round(_GREY * _GREY_ALPHA / 255)
-    a, b = (np.rint(end - low).astype(int).tolist() for end in ends)
-    cv2.line(drawn, a, b, (shade, shade, shade, _GREY_ALPHA), thickness, cv2.LINE_AA)
-    under = canvas[low[1] : high[1], low[0] : high[0]]
-    drawn[under[..., 3] >= _GREY_ALPHA] = 0  # where two overlap, at a knee, they are one
-    _over(under, drawn)
+def _width(joints: np.ndarray, pair: tuple[int, int]) -> float:
+    return float(np.linalg.norm(joints[pair[0]] - joints[pair[1]]))
+
+
+def _draw_grey(canvas: np.ndarray, bones: list[tuple[Bone, float]], joints: np.ndarray, height: float) -> None:
+    """One limb's unseen bones in one shade; of bones that are seen in part, the rest."""
+    alpha = np.zeros(canvas.shape[:2], np.uint8)
+    for bone, covered in bones:
+        start, end = joints[[HEAD, HEAD] if bone.name == "head" else [bone.root, bone.tip]]
+        start = start + max(0.0, covered - _GREY_OVERLAP) * (end - start)
+        a, b = (np.clip(np.rint(place), -9999, 9999).astype(int).tolist() for place in (start, end))
+        cv2.line(alpha, a, b, _GREY_ALPHA, max(1, round(1.5 * bone.radius * height)), cv2.LINE_AA)
+    _over(canvas, np.dstack([(alpha.astype(np.uint16) * _GREY // 255).astype(np.uint8)] * 3 + [alpha]))
 
 
 def _draw_shadow(canvas: np.ndarray, motion: PuppetMotion, frame: int) -> None:

@@ -11,12 +11,11 @@ from animateanywhere.errors import InputError
 from animateanywhere.geometry.background_flow import flow_agreement, flow_size_px, net_flow_px
 from animateanywhere.geometry.body_motion import SeenBody, observe
 from animateanywhere.geometry.camera_from_pose import implied_camera
-from animateanywhere.geometry.camera_variants import FAR_DISTANCES, SENTENCES, ImpliedCamera
+from animateanywhere.geometry.camera_variants import FAR_DISTANCES, FOLLOWERS, SENTENCES, ImpliedCamera
 from animateanywhere.models.camera_regressor import WEIGHTS, load_regressor, regressed_camera
 from trainer.camera_regressor import filmed_takes, seen_body
 from trainer.stage_world.take import FilmedTake, Take
 
-FOLLOWERS = ("follow", "lead", "chase", "lag")
 MOVES_PX = 2.0
 """A background that moves less at 168x96, in the root mean square of its net flow, counts as still."""
 _RIGHT_COSINE = np.cos(np.radians(45))

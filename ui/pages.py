@@ -44,7 +44,7 @@ def build_pages(services: Services) -> gr.Blocks:
                 with gr.Tab(PAGE, id="train"):
                     train = create_train_tab(services, visitor, [*people.pictures, pose])
         _wire_pages(tabs, people, poses, clips)
-        wire_scene(people, poses.found, poses.following, ready)
+        wire_scene(people, poses.found, poses.following, poses.panel.strength, ready)
         wire_preview(drafts, clips, people.pictures, pose, tabs)
         follow_preview(app, drafts)
         _wire_epipolar(app, epipolar_page, epipolar)

@@ -87,6 +87,7 @@ class PeopleTab:
         task: PoseTask | None,
         found: PoseFound | None,
         person: int,
+        strength: float,
     ) -> dict:
         """The person in the place, or why that cannot be shown; nothing as long as nobody looks."""
         model = self.services.shelf.view().model
@@ -95,7 +96,7 @@ class PeopleTab:
         if human is None or place is None or task is None or model is None:
             return {self.scene: gr.update(visible=False), self.scene_note: ""}
         outcome = attempt(
-            lambda: compose_scene(human, place, task, found, person, model), self.services.settings.log_file
+            lambda: compose_scene(human, place, task, found, person, strength, model), self.services.settings.log_file
         )
         if outcome.state != "done":
             return {self.scene: gr.update(visible=False), self.scene_note: message("info", outcome.message)}
@@ -122,8 +123,8 @@ def create_people_tab(services: Services, pose: gr.State, ready: gr.State) -> Pe
             place = _lay_out_card("Background", _BACKGROUND_HELP, examples.BACKGROUND, create_background_editor)
     with gr.Accordion("The person in the place", open=False, elem_id="scene-box") as scene_box:
         gr.HTML(
-            "<p class='aa-hint'>Where and how large the pose begins. A still picture: the model draws the person anew, "
-            "in the pose, and the background moves.</p>"
+            "<p class='aa-hint'>The preview's first picture: where, how large and in which pose the clip begins. The model "
+            "draws the person anew, and the background moves.</p>"
         )
         scene_note = gr.HTML(elem_id="scene-note")
         scene = gr.Image(label="In the scene", interactive=False, height=300, buttons=["fullscreen"], elem_id="scene")
@@ -144,12 +145,13 @@ def create_people_tab(services: Services, pose: gr.State, ready: gr.State) -> Pe
     return tab
 
 
-def wire_scene(tab: PeopleTab, found: gr.State, following: gr.State, ready: gr.State) -> None:
-    """Show the scene when anything in it changes. `found`: the pose's joints; `following`: the person in it."""
+def wire_scene(tab: PeopleTab, found: gr.State, following: gr.State, strength: gr.Slider, ready: gr.State) -> None:
+    """Show the scene when anything in it changes. `found`: the pose's joints; `following`: the person in it; `strength`:
+    how far it takes over the picture's proportions."""
     is_open = gr.State(False)
     tab.scene_box.expand(lambda: True, None, is_open, **QUIET)
     tab.scene_box.collapse(lambda: False, None, is_open, **QUIET)
-    inputs = [is_open, *tab.pictures, tab.pose, found, following]
+    inputs = [is_open, *tab.pictures, tab.pose, found, following, strength]
     changes = [state.change for state in (*inputs, ready)]
     gr.on(changes, tab.show_scene, inputs, [tab.scene, tab.scene_note], **_PICTURE_EVENT)
 

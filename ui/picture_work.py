@@ -16,7 +16,6 @@ EDITOR_SIDE_PX = 720
 KEEP_RGB, REMOVE_RGB = (0, 158, 115), (213, 94, 0)
 """Colours of the strokes: this belongs to the person; this does not."""
 _WAITING = "Shown once the model is loaded: its size decides."
-_SCENE_SIDE_PX = 640
 _LEFT_OUT = 0.35
 """Brightness of what is not part of a picture."""
 _KEPT_PICTURES = 4
@@ -100,8 +99,9 @@ def clear_background(path: Path, strokes: np.ndarray | None, folder: Path) -> tu
     """Write the place without its people and what is painted over: (before, after). Raises InputError if that is nothing."""
     import cv2
 
-    from animateanywhere.clean_background import painted_over, people_in
+    from animateanywhere.clean_background import people_in
     from animateanywhere.media import limited_size, read_image, resized
+    from animateanywhere.patch_fill import filled
 
     image = read_image(path)[..., :3]
     image = np.ascontiguousarray(resized(image, limited_size(*image.shape[1::-1], 2048)))
@@ -114,20 +114,27 @@ def clear_background(path: Path, strokes: np.ndarray | None, folder: Path) -> tu
     if hole.all():
         raise InputError("the whole background would go: paint less, or choose an empty place")
     before = _save(image, folder / "before.png")
-    return before, _save(painted_over(image, hole), folder / f"{path.stem}_cleared.png")
+    return before, _save(filled(image, hole), folder / f"{path.stem}_cleared.png")
 
 
 def compose_scene(
-    human: Path, place: Path, task: PoseTask, found: PoseFound | None, person: int, model: ModelConfig
+    human: Path,
+    place: Path,
+    task: PoseTask,
+    found: PoseFound | None,
+    person: int,
+    strength: float,
+    model: ModelConfig,
 ) -> np.ndarray:
-    """uint8 [H, W, 3]: the person in the place, where the pose has them first. Raises InputError where that is not known.
+    """uint8 [H, W, 3]: the preview's first picture with the person. Raises InputError where that is not known.
 
-    `found`: what was found in `task`, if something was.
+    `found`: what was found in `task`, if something was; `strength`: how far the pose takes over the person's proportions.
     """
+    from animateanywhere.config import PreviewConfig
     from animateanywhere.media import cover_crop, read_image
-    from animateanywhere.placement import placed_in_scene
-    from animateanywhere.pose.sequence import PoseSequence
-    from ui.pose_pictures import skeleton_of
+    from animateanywhere.prepared_pose import pose_for_person
+    from animateanywhere.preview import PreviewInputs, person_in_place
+    from animateanywhere.preview_files import found_joints
 
     joints = found.joints if found is not None and task.source == found.pose else task.source
     if joints is None:
@@ -136,15 +143,12 @@ def compose_scene(
         )
     if joints.suffix.lower() != ".json":
         raise InputError("shown once the pose has been extracted, on the next page")
-    rgba, _ = _cut_out(human, human.stat().st_mtime_ns)
-    try:
-        skeleton = skeleton_of(human, human.stat().st_mtime_ns, task.detector)
-    except InputError as error:
-        raise InputError("no body was found in the person's picture, so its size in the scene is not known") from error
-    size = clip_size(task, model)
-    size = tuple(round(side * _SCENE_SIDE_PX / max(size)) for side in size)
-    scene = cover_crop(read_image(place)[..., :3], size)
-    return placed_in_scene(rgba, skeleton, scene, PoseSequence.from_json(joints), person)
+    pose, _ = pose_for_person(
+        found_joints(joints, fps=model.fps), human, person, strength, model.pose_style, task.detector
+    )
+    scene = cover_crop(read_image(place)[..., :3], PreviewConfig().size_for(*clip_size(task, model)))
+    cut_out = _cut_out_for_preview(human, human.stat().st_mtime_ns)
+    return person_in_place(PreviewInputs(*cut_out, scene, pose.sequence, model.num_frames, model.fps), person)
 
 
 def strokes_of(value: dict | None, colour: tuple[int, int, int] | None = None) -> np.ndarray | None:
@@ -172,6 +176,13 @@ def _cut_out(path: Path, changed_ns: int) -> tuple[np.ndarray, bool]:
     image = read_image(path)
     rgba = cut_out_person(image)
     return rgba, rgba is image
+
+
+@lru_cache(maxsize=_KEPT_PICTURES)
+def _cut_out_for_preview(path: Path, changed_ns: int) -> tuple[np.ndarray, np.ndarray | None]:
+    from animateanywhere.preview_files import cut_out_for_preview
+
+    return cut_out_for_preview(path)
 
 
 @lru_cache(maxsize=16)

@@ -28,6 +28,8 @@ _SMOOTH_S = 0.25
 _GROUND = 0.012
 """Of the height: a sole this much higher than the lowest counts a third of it."""
 _LEAST_FRAMES = 6
+_SLOW_S = 0.35
+"""Slower than this is no bounce of a step."""
 
 GaitKind = Literal["runs", "glides", "steps on the spot", "walks", "stands", "cannot tell"]
 
@@ -73,6 +75,8 @@ class BodyMotion:
     gait: GaitKind
     feet_seen: bool
     """In most frames."""
+    bounce: float
+    """Heights: root mean square of the shoulders' quick movements up and down; 0 where they are not seen."""
 
     @property
     def mean_facing(self) -> float:
@@ -89,7 +93,8 @@ def observe(body: SeenBody) -> BodyMotion:
     hips = body.at(*_HIPS)
     hips = np.where(np.isfinite(hips), hips, body.at(*_SHOULDERS) + drop)
     feet_seen = bool((body.confidence[:, _ANKLES] >= SEEN).all(1).mean() > 0.5)
-    return BodyMotion(height, hips, facing, _ground_px(body, height), _gait(body, height, facing), feet_seen)
+    gait = _gait(body, height, facing)
+    return BodyMotion(height, hips, facing, _ground_px(body, height), gait, feet_seen, _bounce(body, height))
 
 
 def smoothed(values: np.ndarray, sigma: float) -> np.ndarray:
@@ -146,6 +151,11 @@ def _bends(body: SeenBody) -> np.ndarray:
     knees = [body.at(knee) - (body.at(hip) + body.at(ankle)) / 2 for hip, knee, ankle in ((11, 13, 15), (12, 14, 16))]
     hands = [body.at(wrist) - body.at(elbow) for elbow, wrist in ((7, 9), (8, 10))]
     return np.nan_to_num(smoothed(_mean_told(*(part[:, 0] for part in knees + hands)), body.fps))
+
+
+def _bounce(body: SeenBody, height: np.ndarray) -> float:
+    up = body.at(*_SHOULDERS)[:, 1] / height
+    return _spread(up - smoothed(up, _SLOW_S * body.fps))
 
 
 def _ground_px(body: SeenBody, height: np.ndarray) -> np.ndarray:

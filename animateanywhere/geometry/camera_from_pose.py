@@ -20,6 +20,7 @@ from animateanywhere.geometry.camera_variants import (
     ImpliedCamera,
     View,
     first_view,
+    met,
     moving_camera,
     unclear,
 )
@@ -37,6 +38,11 @@ _TRAVELS: dict[GaitKind, float] = {
 """How sure a gait makes that the person goes somewhere, or does as if."""
 _UNSEEN_LEGS = {"front": 0.35, "side": 0.85, "back": 0.75}
 """The same where the picture ends above the legs: people are seldom filmed from the side or from behind on the spot."""
+_BOUNCE, _BOUNCELESS = 0.0105, 0.25
+"""Heights: shoulders of people who walk go quickly up and down by more than this (root mean square); and how sure it is, of
+what it would be, that those travel who do not: they may glide."""
+_TURNERS, _TURNS = 0.2, 1.2
+"""Share of people on the spot who turn there, and how fast, radians per second."""
 _TREADMILL = 0.08
 """Share of those who walk or run without getting anywhere."""
 _SLIPPING = 1.4
@@ -210,7 +216,9 @@ def implied_camera(body: SeenBody) -> ImpliedCamera:
         if hypothesis.name == "hold":  # on a treadmill a person looks followed, and nothing moves
             travels += going * _TREADMILL * _TRAVEL_WEIGHTS * _likelihood(HYPOTHESES[0], evidence, walk, True)
         stays = (1 - going) * hypothesis.still_weight * _likelihood(hypothesis, evidence, np.zeros(2), False)
-        rows.append((travels + stays, hypothesis, curves if travels > stays else curves.standing()))
+        rows.append(
+            (met(hypothesis.name) * (travels + stays), hypothesis, curves if travels > stays else curves.standing())
+        )
     return ImpliedCamera(_variants(rows, motion, view), unclear(motion), view.distance_m)
 
 
@@ -247,12 +255,18 @@ def _likelihood(hypothesis: Hypothesis, evidence: Evidence, walk: np.ndarray, tr
     grown = hypothesis.nearing * evidence.distance
     expected = expected - [0.0, grown]
     unsure = np.hypot(unsure, [0.0, (hypothesis.spread + 0.01) * evidence.distance])
-    noise = float(np.hypot(evidence.facing_noise, 0.15 if travels else 0.0))
-    errors = [*((evidence.moved - expected) / unsure), (evidence.facing_rate + turning) / noise]
-    densities = [1 / unsure[0], 1 / unsure[1], 1 / noise]
-    return float(
-        np.prod([d * (1 + e * e / _TAILS) ** (-(_TAILS + 1) / 2) for d, e in zip(densities, errors, strict=True)])
-    )
+    turned = evidence.facing_rate + turning
+    if travels:
+        faced = _density(turned, float(np.hypot(evidence.facing_noise, 0.15)))
+    else:
+        own = (1 - _TURNERS, evidence.facing_noise), (_TURNERS, float(np.hypot(evidence.facing_noise, _TURNS)))
+        faced = sum(share * _density(turned, noise) for share, noise in own)
+    return float(np.prod(_density(evidence.moved - expected, unsure))) * faced
+
+
+def _density(error: np.ndarray | float, unsure: np.ndarray | float) -> np.ndarray | float:
+    """Student's, up to a constant."""
+    return (1 + (error / unsure) ** 2 / _TAILS) ** (-(_TAILS + 1) / 2) / unsure
 
 
 def _going(motion: BodyMotion) -> float:
@@ -260,7 +274,8 @@ def _going(motion: BodyMotion) -> float:
     if motion.gait in _TRAVELS:
         return _TRAVELS[motion.gait]
     towards = np.cos(motion.mean_facing) if np.isfinite(motion.mean_facing) else 1.0
-    return _UNSEEN_LEGS["front" if towards > 0.7 else "back" if towards < -0.7 else "side"]
+    sure = _UNSEEN_LEGS["front" if towards > 0.7 else "back" if towards < -0.7 else "side"]
+    return sure if motion.bounce > _BOUNCE else _BOUNCELESS * sure
 
 
 def _evidence(motion: BodyMotion, view: View) -> tuple[Evidence, Curves]:

@@ -25,6 +25,7 @@ from animateanywhere.geometry.camera_variants import (
     CameraVariant,
     ImpliedCamera,
     first_view,
+    met,
     moving_camera,
     unclear,
 )
@@ -133,7 +134,11 @@ def regressed_camera(body: SeenBody, network: CameraRegressor) -> ImpliedCamera:
     motion = observe(body)
     view = first_view(motion, body.image_size, body.fps)
     logits, steps = network(torch.from_numpy(pose_inputs(body))[None])
-    chances, steps = logits[0].softmax(0).numpy(), steps[0].numpy().astype(np.float64)
+    chances, steps = (
+        logits[0].softmax(0).numpy() * [met(name) for name in VARIANTS],
+        steps[0].numpy().astype(np.float64),
+    )
+    chances /= chances.sum()
     order = [v for v in np.argsort(-chances)[:_MOST_VARIANTS] if chances[v] >= _LEAST_PROBABILITY]
     share = chances[order].sum()
     still = moving_camera(view, body.num_frames)

@@ -19,7 +19,7 @@ from animateanywhere.pose.tracks import runs_of
 LONGEST_BRIDGE_S = 1.0
 """Over a longer gap a straight line looks like gliding: trim instead."""
 _SHORT_S = 1.0
-_SLOW_FPS, _FAST_FPS = 5.0, 61.0
+SLOW_FPS, _FAST_FPS = 5.0, 61.0
 _TINY_SHARE, _TINY_PX = 0.25, 80
 _UNSURE = 0.5
 _TREMBLE = ((8.0, np.inf), (12.0, 0.010), (np.inf, 0.006))
@@ -76,7 +76,9 @@ def nobody(clip: Clip) -> Finding | None:
     figure = clip.figure
     if figure.seen.any() or figure.face_only.any() or figure.hands_only.any():
         return None
-    rest = "another person is: choose one" if clip.people else "give a video that shows a person"
+    others = " and ".join(str(card.person) for card in clip.people)
+    there = f"person {others} is" if len(clip.people) == 1 else f"persons {others} are"
+    rest = f"{there}: choose one" if clip.people else "give a video that shows a person"
     choices = [step("choose", person=card.person) for card in clip.people]
     return clip.throughout("nobody", "error", f"Nobody is seen in any frame; {rest}.", *choices)
 
@@ -366,7 +368,7 @@ def too_short(clip: Clip) -> Finding | None:
 def frame_rate(clip: Clip) -> Finding | None:
     """So few frames a second that the movement is lost, or needlessly many."""
     fps, count = clip.figure.fps, clip.num_frames
-    if fps < _SLOW_FPS and count > 1:
+    if fps < SLOW_FPS and count > 1:
         sentence = (
             f"{fps:g} frames per second: what happens in between is lost and becomes straight lines; "
             "record at 8 or more, or speed it up if it is a time lapse."

@@ -58,6 +58,19 @@ def largest_person_mask(image: np.ndarray) -> tuple[np.ndarray, np.ndarray] | No
     return None if mask is None else (mask, largest.joints)
 
 
+def foreground_mask(image: np.ndarray) -> np.ndarray:
+    """How surely each pixel of uint8 [H, W, 3] belongs to anybody near the camera: float32 [H, W], 0..1.
+
+    It marks other things too where nobody is there: ask a detector first.
+    """
+    inputs = {"image": np.ascontiguousarray(image)}
+    with Graph(_PICTURE_MASK_GRAPH, ("mask",), {"landscape": 1}, inputs) as graph:
+        mask = graph.run(inputs).mask
+    return (
+        np.zeros(image.shape[:2], np.float32) if mask is None else np.array(mask, np.float32).reshape(image.shape[:2])
+    )
+
+
 class PersonMasker:
     """Marks one person, whose joints are known, in picture after picture. A context manager: it holds running models.
 

@@ -1,5 +1,6 @@
 """`python -m animateanywhere preview` as a person meets it, and the functions under it."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -14,7 +15,7 @@ from animateanywhere.geometry.camera_variants import SENTENCES
 from animateanywhere.implied_camera import read_camera
 from animateanywhere.media import probe_video, read_comment, read_video
 from animateanywhere.pose.sequence import PoseSequence
-from animateanywhere.preview import PreviewInputs, choose_variant, plan_draft
+from animateanywhere.preview import PreviewInputs, choose_variant, person_in_place, plan_draft
 from tests.animateanywhere.geometry.walkers import SIZE, stick_figure
 from tests.bad_inputs import BAD_CALLS, BAD_UPLOADS, good_words
 from tests.tiny import make_tiny_model
@@ -69,6 +70,28 @@ def test_the_chosen_variant_is_drawn_and_the_prompt_chooses_too(model, tmp_path,
     assert np.array_equal(still, read_video(tmp_path / "out.mp4").rgb)
     assert main([*words, "--prompt", "a horse"]) == 0
     assert "the prompt names none" in capsys.readouterr().err
+
+
+def test_a_pose_of_one_frame_per_second_is_told(model, tmp_path, capsys):
+    pose = dataclasses.replace(pose_of(FOLLOWED), fps=1.0)
+    pose.to_json(tmp_path / "slow.json")
+    words = preview_words(tmp_path, model, pose=str(tmp_path / "slow.json"))
+    assert main(words) == 0
+    assert "1 frames per second" in capsys.readouterr().err
+
+
+def test_a_person_who_comes_too_late_is_told_with_the_one_who_is_there(model, tmp_path, capsys):
+    first = pose_of(FOLLOWED)
+    there = [first.confidence.copy() for _ in range(2)]
+    there[0][:] = 0
+    both = dataclasses.replace(
+        first,
+        joints_px=np.concatenate([first.joints_px] * 2, axis=1),
+        confidence=np.concatenate(there, axis=1),
+    )
+    both.to_json(tmp_path / "late.json")
+    assert main(preview_words(tmp_path, model, pose=str(tmp_path / "late.json"))) == 2
+    assert "person 1 is: choose one" in capsys.readouterr().err
 
 
 def test_an_unknown_variant_is_one_line(model, tmp_path, capsys):
@@ -190,3 +213,24 @@ def test_camera_takes_a_pose_too(tmp_path, capsys):
     assert load_camera_path(output).num_frames == 24 and plot.stat().st_size > 1000
     assert main(["camera", str(pose), "--variant", "moonwalk"]) == 2
     assert "this pose allows" in capsys.readouterr().err
+
+
+def test_the_person_in_the_place_is_the_draft_s_first_picture():
+    given = inputs()
+    first = next(plan_draft(given, variant="hold").pictures())
+    assert np.array_equal(person_in_place(given), first)
+    late = given.pose.confidence.copy()
+    late[:9] = 0
+    waiting = dataclasses.replace(given, pose=dataclasses.replace(given.pose, confidence=late))
+    still = person_in_place(waiting)
+    assert np.array_equal(still, list(plan_draft(waiting, variant="hold").pictures())[9])
+    assert not np.array_equal(still, given.background)
+
+
+def test_a_place_for_nobody_is_told():
+    given = inputs()
+    nobody = dataclasses.replace(given.pose, confidence=np.zeros_like(given.pose.confidence))
+    with pytest.raises(InputError, match="nobody"):
+        person_in_place(dataclasses.replace(given, pose=nobody))
+    with pytest.raises(InputError, match="person 3"):
+        person_in_place(given, person=3)

@@ -1,5 +1,7 @@
 """Figures and puppets: a paper person with a colour for every bone, moved by poses that are known."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -54,7 +56,8 @@ def coco_of(joints: np.ndarray) -> np.ndarray:
 
 def motion_of(*frames: np.ndarray, tall=TALL, facing=0.0) -> PuppetMotion:
     count = len(frames)
-    return PuppetMotion(np.stack(frames), np.full(count, tall), np.full(count, facing), np.ones(count, bool))
+    behind = np.full(count, np.cos(facing) < 0)
+    return PuppetMotion(np.stack(frames), np.full(count, tall), np.full(count, facing), behind, np.ones(count, bool))
 
 
 @pytest.fixture(scope="module")
@@ -192,7 +195,7 @@ def test_a_pose_becomes_a_motion_without_gaps():
 
 def test_frames_without_anybody_are_empty(figure):
     motion = motion_of(joints_at(), joints_at())
-    empty = PuppetMotion(motion.joints, motion.height_px, motion.facing, np.array([True, False]))
+    empty = replace(motion, shown=np.array([True, False]))
     first, second = person_layers(figure, empty, PAPER_SIZE)
     assert first.any() and not second.any()
 

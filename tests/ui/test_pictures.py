@@ -4,10 +4,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from animateanywhere import examples
+from animateanywhere.config import GenerateConfig
 from animateanywhere.errors import InputError
-from animateanywhere.media import read_image
+from animateanywhere.generate import GenerateRequest
+from animateanywhere.media import read_image, read_video
+from animateanywhere.preview_files import PreviewRequest, model_config, preview
 from animateanywhere.segmentation import cut_out_person
-from ui.picture_work import KEEP_RGB, REMOVE_RGB, clear_background, refine_cut_out, strokes_of
+from tests.animateanywhere.pose.figures import standing_sequence
+from ui.picture_work import KEEP_RGB, REMOVE_RGB, clear_background, compose_scene, refine_cut_out, strokes_of
+from ui.pose_work import PoseTask
 
 
 def layer(**areas) -> dict:
@@ -54,3 +60,26 @@ def test_what_is_painted_over_goes_and_nothing_to_clear_is_told(tmp_path):
     assert np.array_equal(read_image(before), picture) and np.abs(read_image(after).astype(int) - 100).max() <= 3
     with pytest.raises(InputError, match="paint over what should go"):
         clear_background(tmp_path / "place.png", None, tmp_path)
+
+
+@pytest.mark.parametrize("strength", [0.0, 1.0])
+def test_the_person_in_the_place_is_the_preview_s_first_frame(tmp_path, strength):
+    pytest.importorskip("mediapipe")
+    model, pose = model_config("mini"), tmp_path / "pose.json"
+    standing_sequence(num_frames=8, size=(320, 180), step=(6, 0), scale=0.7).to_json(pose)
+    clip = GenerateRequest(
+        examples.HUMAN, examples.BACKGROUND, pose, GenerateConfig(retarget=strength), tmp_path / "draft.mp4"
+    )
+    preview(PreviewRequest(clip), model)
+    first = read_video(tmp_path / "draft.mp4").rgb[0].astype(int)
+    still = compose_scene(examples.HUMAN, examples.BACKGROUND, PoseTask(pose), None, 0, strength, model)
+    labelled = still.shape[0] // 8
+    assert still.shape == first.shape and np.abs(still - first)[labelled:].mean() < 3, "the same but for compression"
+    plain = read_image(examples.BACKGROUND)[..., :3]
+    assert plain.shape != still.shape or np.abs(still - plain).mean() > 3
+
+
+def test_the_person_in_the_place_waits_for_joints(tmp_path):
+    task = PoseTask(tmp_path / "walk.mp4")
+    with pytest.raises(InputError, match="once the pose has been extracted"):
+        compose_scene(examples.HUMAN, examples.BACKGROUND, task, None, 0, 0.0, model_config("mini"))

@@ -1,5 +1,7 @@
 """Cameras read off poses by geometry: known figures in, known cameras out."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -87,12 +89,29 @@ def test_somebody_on_the_spot_who_grows_is_approached(forward, name, grown):
     )
 
 
-def test_without_legs_a_profile_is_still_taken_for_somebody_who_goes():
-    told = implied_camera(without(stick_figure(speed=1.0, facing=np.pi / 2, camera_right=1.0), LEGS))
+def bouncing(body, heights=0.025):
+    """The body as steps lift it: twice a second."""
+    seconds = np.arange(body.num_frames) / body.fps
+    up = heights * np.nanmax(observe(body).height_px) * np.sin(4 * np.pi * seconds + 0.4)
+    return replace(body, joints_px=body.joints_px - np.stack([0 * up, up], axis=1)[:, None])
+
+
+def test_without_legs_the_bounce_of_steps_says_who_goes():
+    profile = without(stick_figure(speed=1.0, facing=np.pi / 2, camera_right=1.0), LEGS)
+    assert implied_camera(profile).variants[0].name == "hold", "somebody whose legs are not seen glides, or stands"
+    assert "follow" in [variant.name for variant in implied_camera(profile).variants]
+    told = implied_camera(bouncing(profile))
     assert any("legs are not in the picture" in note for note in told.notes)
     assert told.variants[0].name == "follow" and (flow_of(told.variants[0], told)[:, 0] < 0).all()
     front = implied_camera(without(stick_figure(speed=0.0), LEGS))
     assert front.variants[0].name == "hold"
+
+
+def test_somebody_who_turns_on_the_spot_is_neither_followed_nor_circled():
+    moments = [stick_figure(2, facing=facing) for facing in np.linspace(0.4, 2.9, 24)]
+    joints, confidence = (np.stack([getattr(m, name)[0] for m in moments]) for name in ("joints_px", "confidence"))
+    told = implied_camera(replace(moments[0], joints_px=joints, confidence=confidence))
+    assert told.variants[0].name == "hold"
 
 
 FIGURES = [
@@ -182,4 +201,4 @@ def test_on_stage_world_followers_are_read_in_the_right_direction():
 def test_on_stage_world_still_cameras_are_seldom_given_motion():
     held = [s for s in stage_scores("geometric") if s.photographer == "hold" and not s.treadmill]
     assert len(held) > 15
-    assert np.mean([s.told_px > 2 for s in held]) <= 0.3
+    assert np.mean([s.told_px > 2 for s in held]) <= 0.16
