@@ -166,6 +166,8 @@ def test_a_dataset_is_looked_through_and_clips_are_left_out(services, tmp_path):
     index |= {"sources": [vars(s) for s in sources], "clips": [vars(c) for c in clips]}
     (folder / "dataset.json").write_text(json.dumps(index))
     html = dataset_html(view_dataset(services, "mine"))
+    assert html.count("kept: trained on") == html.count("kept: measured on") == 1
+    assert html.count("moves the background by 12% of the picture") == 2
     assert "<b>walk" not in html and "97% of the joints seen" in html and "confidence 0.40 (weak)" in html
     assert "dropped: nobody is in view" in html and "Not used: torn." in html and html.count("aa-off") == 2
     assert ready_datasets(services) == [("mine (2 clips)", str(folder))]
@@ -178,7 +180,7 @@ def test_a_dataset_is_looked_through_and_clips_are_left_out(services, tmp_path):
 
 def record(name: str, kept: bool) -> ClipRecord:
     told = (
-        dict(camera="The camera pans.", camera_confidence=0.4, pose_seen=0.97)
+        dict(camera="The camera pans.", camera_confidence=0.4, pose_seen=0.97, camera_shift=0.123)
         if kept
         else dict(camera="", camera_confidence=0.0)
     )
