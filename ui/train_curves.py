@@ -65,18 +65,17 @@ def _figure(curve: Curve, series: Series, first_x: int, last_x: int) -> str:
     cut = thinned(series, first_x, MOST_PLACES)
     if not cut.xs:
         return ""
-    few = curve.name == "held_out"
+    few, log = curve.name == "held_out", curve.log and min(cut.low) > 0
     line = cut.smooth if curve.smooth else cut.high
     value = f"{line[-1]:.4g}"
     return (
         f"<figure class='aa-curve' data-curve='{curve.name}'><figcaption><b>{escape(curve.title)}</b> "
-        f"<span>{value}</span></figcaption>{_svg(curve, cut, line, first_x, last_x, few)}"
-        f"<small>{escape(curve.help)}</small></figure>"
+        f"<span>{value}</span></figcaption>{_svg(curve, log, cut, line, first_x, last_x, few)}"
+        f"<small>{'log scale; ' if log else ''}{escape(curve.help)}</small></figure>"
     )
 
 
-def _svg(curve: Curve, cut: Thinned, line: Sequence[float], first_x: int, last_x: int, dots: bool) -> str:
-    log = curve.log and min(cut.low) > 0
+def _svg(curve: Curve, log: bool, cut: Thinned, line: Sequence[float], first_x: int, last_x: int, dots: bool) -> str:
     ticks = log_ticks(min(cut.low), max(cut.high)) if log else linear_ticks(min(cut.low), max(cut.high))
     low, high = _scaled(ticks[0], log), _scaled(ticks[-1], log)
 

@@ -34,6 +34,8 @@ from ui.uploads import uploaded_path
 FIRST_NAME = "my-clips"
 _WATCH_EVENT = {**QUIET, **LATEST, "concurrency_id": "datasets", "concurrency_limit": 2}
 _NOTHING = "<p class='aa-hint'>Nothing prepared yet: drop some videos of a person and press Prepare.</p>"
+_STAYS = "<p class='aa-hint'>The program keeps a copy in its output folder; nothing leaves the machine it runs on.</p>"
+_UNUSED = "Not used by the epipolar loss."
 _TRUSTED = 0.5
 """Below this a camera's confidence is marked."""
 
@@ -223,10 +225,8 @@ def _clip_row(view: DatasetView, clip: ClipRecord, number: int) -> str:
         return _row([place, picture, "", "", f"dropped: {escape(clip.reason)}"], off=True)
     pose = "" if clip.pose_seen is None else f"{clip.pose_seen:.0%} of the joints seen"
     doubt = " (weak)" if 0 < clip.camera_confidence < _TRUSTED else ""
-    trust = (
-        f"confidence {clip.camera_confidence:.2f}{doubt}" if clip.camera_confidence else "not used by the epipolar loss"
-    )
-    moved = "" if clip.camera_shift is None else f"moves the background by {clip.camera_shift:.0%} of the picture, "
+    trust = f"Confidence {clip.camera_confidence:.2f}{doubt}." if clip.camera_confidence else _UNUSED
+    moved = "" if clip.camera_shift is None else f"It moves the background by {clip.camera_shift:.0%} of the picture. "
     on = clip.id not in view.excluded
     use = "kept: measured on" if clip.id in view.measured_on else "kept: trained on"
     state = use if on else "left out by you"
@@ -262,6 +262,7 @@ def create_dataset_part(services: Services, timer: gr.Timer) -> DatasetPart:
                 elem_id="dataset-name",
             )
             upload = gr.File(label="Videos of people", file_count="multiple", height=160, elem_id="dataset-upload")
+            gr.HTML(_STAYS)
         with gr.Column(min_width=300):
             detector, masks = (
                 gr.Dropdown(list(s.choices), value=s.default, label=label, info=s.info, elem_id=f"dataset-{s.name}")

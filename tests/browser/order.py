@@ -46,7 +46,7 @@ def reload_with_last_question_first(page: Page) -> None:
     is_over = False
     page.route(_REQUESTS, lambda route: route.continue_() if is_over else held.append(route))
     page.reload()
-    page.get_by_text("What it cannot do").wait_for()
+    page.locator("#pages").wait_for()
     at_load = functions_of(page, "", "load")
     wait_until(page, lambda: at_load <= {function_of(route) for route in held})
     is_over = True

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from animateanywhere.media import probe_video
 from tests.browser.test_browser import open_tab, upload, wait_for_clip
@@ -129,13 +129,14 @@ def walk(browser, tmp_path, recordings) -> Iterator[Walk]:
     training_process.kill(app.output / "runs" / RUN / "launch")
 
 
-def test_from_a_dropped_video_to_a_clip_by_the_model_trained_on_it(walk, shared_data):
+def test_from_a_dropped_video_to_a_clip_by_the_model_trained_on_it(walk, browser, shared_data):
     app = walk.app
     with app.running(end=signal.SIGKILL):
         walk.arrive()
         prepare_clips(walk, shared_data / "video_hiker_orbit.mp4")
         start_finetune(walk)
         watch(walk)
+        found_by_another_browser(walk, browser)
         walk.page.reload()
         walk.open_part("Runs")
         walk.run_is("running")
@@ -151,6 +152,7 @@ def test_from_a_dropped_video_to_a_clip_by_the_model_trained_on_it(walk, shared_
         upload(walk.page, "#background-upload", shared_data / "background_beach.png")
         compare(walk, first, second)
         use_and_generate(walk)
+        delete(walk)
 
 
 def prepare_clips(walk: Walk, video: Path) -> None:
@@ -165,7 +167,8 @@ def prepare_clips(walk: Walk, video: Path) -> None:
     walk.station("preparing")
     walk.shows("#prepare-progress", re.compile("the clips are ready", re.I))
     walk.shows("#dataset", "of the joints seen")
-    walk.shows("#dataset", "confidence")
+    walk.shows("#dataset", "It moves the background by")
+    walk.shows("#dataset", "Confidence")
     expect(page.locator("#dataset-included input:checked")).to_have_count(2)
     walk.station("prepared")
 
@@ -194,9 +197,18 @@ def watch(walk: Walk) -> None:
     expect(page.locator("#run-samples video")).to_have_count(3)
     expect(page.locator("#run-samples")).to_contain_text("dB")
     expect(page.locator("#run-attention img")).to_have_count(2)
-    for curve in ("latent", "epipolar", "learning_rate", "held_out"):
+    for curve in ("latent", "epipolar", "suppressed_share", "learning_rate", "seconds", "memory_gb"):
         expect(page.locator(f"[data-curve={curve}] polyline")).to_be_visible()
+    expect(page.locator("[data-curve=held_out] circle")).to_be_visible()
     walk.station("watching")
+
+
+def found_by_another_browser(walk: Walk, browser: Browser) -> None:
+    other = Walk(browser.new_context().new_page(), walk.app, None)
+    other.arrive()
+    other.open_part("Runs")
+    other.run_is("running")
+    other.page.context.close()
 
 
 def stop(walk: Walk) -> int:
@@ -238,3 +250,18 @@ def use_and_generate(walk: Walk) -> None:
     assert clip.parent == walk.app.output and (info.width, info.height) == (MINI_MODEL.width, MINI_MODEL.height)
     walk.shows("#about", "mini-finetuned")
     walk.station("generated")
+
+
+def delete(walk: Walk) -> None:
+    page, folder = walk.page, walk.app.output / "runs" / RUN
+    walk.open_part("Runs")
+    page.locator("#run-delete").click()
+    walk.shows("#run-confirm", f"Delete {RUN}")
+    walk.station("deleting")
+    page.locator("#run-keep").click()
+    expect(page.locator("#run-confirm")).to_be_hidden()
+    assert folder.is_dir()
+    page.locator("#run-delete").click()
+    page.locator("#run-delete-now").click()
+    walk.shows("#run-status", "No runs yet")
+    assert not folder.exists()

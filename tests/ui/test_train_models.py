@@ -167,8 +167,8 @@ def test_a_dataset_is_looked_through_and_clips_are_left_out(services, tmp_path):
     (folder / "dataset.json").write_text(json.dumps(index))
     html = dataset_html(view_dataset(services, "mine"))
     assert html.count("kept: trained on") == html.count("kept: measured on") == 1
-    assert html.count("moves the background by 12% of the picture") == 2
-    assert "<b>walk" not in html and "97% of the joints seen" in html and "confidence 0.40 (weak)" in html
+    assert html.count("It moves the background by 12% of the picture.") == 2
+    assert "<b>walk" not in html and "97% of the joints seen" in html and "Confidence 0.40 (weak)" in html
     assert "dropped: nobody is in view" in html and "Not used: torn." in html and html.count("aa-off") == 2
     assert ready_datasets(services) == [("mine (2 clips)", str(folder))]
     view = include(services, "mine", ["b" * 16])
