@@ -128,11 +128,12 @@ def attention_html(folder: RunFolder, history: RunHistory) -> str:
     seen = [one for one in history.samples if (folder.samples / one.folder / "epipolar.png").is_file()]
     if not seen:
         return ""
-    figures = "".join(_attention_figure(folder, one) for one in spread(list(reversed(seen)), _MOST_ROWS))
+    newest, *others = (_attention_figure(folder, one) for one in spread(list(reversed(seen)), _MOST_ROWS))
+    earlier = f"<details><summary>Earlier steps ({len(others)})</summary>{''.join(others)}</details>" if others else ""
     return (
         "<h2>Attention of one fixed point</h2><p class='aa-hint'>A place of the background in the first frame, looked for in "
         "the last: its line, where the model looks, and what the epipolar loss suppresses. A click opens it in full size.</p>"
-        f"<div class='aa-attention'>{figures}</div>"
+        f"<div class='aa-attention'>{newest}{earlier}</div>"
     )
 
 

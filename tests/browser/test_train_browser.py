@@ -197,6 +197,7 @@ def watch(walk: Walk) -> None:
     expect(page.locator("#run-samples video")).to_have_count(3)
     expect(page.locator("#run-samples")).to_contain_text("dB")
     expect(page.locator("#run-attention img")).to_have_count(2)
+    expect(page.locator("#run-note")).not_to_contain_text("after this step")
     for curve in ("latent", "epipolar", "suppressed_share", "learning_rate", "seconds", "memory_gb"):
         expect(page.locator(f"[data-curve={curve}] polyline")).to_be_visible()
     expect(page.locator("[data-curve=held_out] circle")).to_be_visible()

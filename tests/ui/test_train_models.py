@@ -137,7 +137,7 @@ def test_a_folder_is_brought_in_by_a_process_and_is_a_model_then(services):
     assert training_process.view(task).state == "done", training_process.view(task)
     assert task == task_folder(services, "mine")
     row = all_models(services, Histories())[-1]
-    assert row.label == "mine" and checked_model(row.path) == row.path
+    assert row.label.startswith("mine · ") and checked_model(row.path) == row.path
     with pytest.raises(InputError, match="there is a model mine already"):
         start_import(services, services.settings.model, "mine")
 
