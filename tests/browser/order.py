@@ -22,7 +22,13 @@ _FUNCTIONS_OF = """([widget, event]) => {
 @contextmanager
 def held_back(page: Page, widget: str, event: str) -> Iterator[list[Route]]:
     """What this event of a widget asks waits until the block ends, and is then asked in the order in which it came."""
-    functions = functions_of(page, widget, event)
+    with held_functions(page, functions_of(page, widget, event)) as held:
+        yield held
+
+
+@contextmanager
+def held_functions(page: Page, functions: set[int]) -> Iterator[list[Route]]:
+    """The same for what asks these functions; the block may change the order."""
     held: list[Route] = []
     is_over = False
 
@@ -36,24 +42,17 @@ def held_back(page: Page, widget: str, event: str) -> Iterator[list[Route]]:
     yield held
     is_over = True
     for route in held:
-        route.continue_()
+        with page.expect_response(lambda response, asked=route.request: response.request == asked):
+            route.continue_()
     page.unroute(_REQUESTS)
 
 
 def reload_with_last_question_first(page: Page) -> None:
     """Reload; what the page asks on opening is asked in the opposite order."""
-    held: list[Route] = []
-    is_over = False
-    page.route(_REQUESTS, lambda route: route.continue_() if is_over else held.append(route))
-    page.reload()
-    page.locator("#pages").wait_for()
-    at_load = functions_of(page, "", "load")
-    wait_until(page, lambda: at_load <= {function_of(route) for route in held})
-    is_over = True
-    for route in reversed(held):
-        with page.expect_response(lambda response, asked=route.request: response.request == asked):
-            route.continue_()
-    page.unroute(_REQUESTS)
+    with held_functions(page, functions_of(page, "", "load")) as held:
+        page.reload()
+        wait_until(page, lambda: functions_of(page, "", "load") <= {function_of(route) for route in held})
+        held.reverse()
 
 
 def functions_of(page: Page, widget: str, event: str) -> set[int]:

@@ -13,28 +13,31 @@ from playwright.sync_api import Browser, Page, expect
 
 from animateanywhere.media import read_comment
 from tests.browser.conftest import LONGEST_WAIT_MS
-from tests.browser.order import held_back, reload_with_last_question_first, wait_to_be_stopped, wait_until
+from tests.browser.order import (
+    function_of,
+    functions_of,
+    held_back,
+    held_functions,
+    reload_with_last_question_first,
+    wait_to_be_stopped,
+    wait_until,
+)
 from tests.browser.test_browser import clips, open_tab, upload, wait_for_clip
 from tests.browser.test_epipolar_browser import PAGE
 from tests.ui.stage import walking_pose
 
-SLOWER = 4
-"""Times that the throttled browser is slower than this machine."""
 STORE_NOTHING = "Object.defineProperty(window, 'localStorage', { get() { throw new Error('not here'); } })"
 
 
 @contextmanager
-def opened(browser: Browser, url: str, slower: float = 1, script: str = "") -> Iterator[Page]:
-    """A page of a new visitor, as early as there is anything of it."""
+def new_visitor(browser: Browser, script: str = "") -> Iterator[Page]:
+    """An empty page in a browser of its own, which runs `script` before anything that it opens."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     context.set_default_timeout(LONGEST_WAIT_MS)
     expect.set_options(timeout=LONGEST_WAIT_MS)
     if script:
         context.add_init_script(script)
-    page = context.new_page()
-    context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": slower})
-    page.goto(url, wait_until="commit")
-    yield page
+    yield context.new_page()
     context.close()
 
 
@@ -66,19 +69,26 @@ def test_what_was_told_on_opening_stays_when_nothing_runs(page):
 
 
 @pytest.mark.parametrize("what", ["person", "background", "pose"])
-def test_an_upload_at_the_first_moment_is_taken(what, browser, served, tmp_path):
+def test_an_upload_before_the_page_has_its_first_answers_is_taken(what, page, browser, served, tmp_path):
+    at_load = functions_of(page, "", "load")
     given = served.files.skeleton
     if what != "pose":
         given = tmp_path / "other.png"
-        Image.new("RGB", (90, 70), (40, 90, 200)).save(given)
-    with opened(browser, served.url, SLOWER) as page:
-        if what == "pose":
-            open_tab(page, "Pose")
-        upload(page, f"#{what}-upload", given)
-        open_tab(page, "Generate")
-        page.locator("#generate").click()
-        used = json.loads(read_comment(wait_for_clip(page)))["sha256"]
-        assert used[what] == hashlib.sha256(given.read_bytes()).hexdigest()
+        picture = Image.new("RGBA", (64, 96), (0, 0, 0, 0) if what == "person" else (40, 90, 200, 255))
+        picture.paste((40, 90, 200, 255), (20, 8, 44, 88))  # a person cut out already, or a plain place
+        picture.save(given)
+    with new_visitor(browser) as early:
+        with held_functions(early, at_load) as asked:
+            early.goto(served.url)
+            if what == "pose":
+                open_tab(early, "Pose")
+            with early.expect_response(re.compile("/queue/join")):
+                upload(early, f"#{what}-upload", given)
+            wait_until(early, lambda: at_load <= {function_of(route) for route in asked})
+        open_tab(early, "Generate")
+        early.locator("#generate").click()
+        used = json.loads(read_comment(wait_for_clip(early)))["sha256"]
+        assert used[{"person": "human"}.get(what, what)] == hashlib.sha256(given.read_bytes()).hexdigest()
         assert len(set(used.values())) == 3  # the other two are the example's
 
 
@@ -149,7 +159,8 @@ def mean_colour(page: Page, selector: str) -> tuple[int, ...] | None:
 
 def test_a_browser_that_keeps_nothing_gets_its_clip(browser, served):
     before = clips(served)
-    with opened(browser, served.url, script=STORE_NOTHING) as page:
+    with new_visitor(browser, STORE_NOTHING) as page:
+        page.goto(served.url)
         page.get_by_role("button", name="Make the example video").click()
         clip = wait_for_clip(page)
         assert {clip} == clips(served) - before
