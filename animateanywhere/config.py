@@ -199,7 +199,7 @@ class EpipolarConfig:
 
 @cache
 def field_help(cls) -> dict[str, str]:
-    """Docstrings written under a dataclass's fields, by field name: the one source of help texts for parser and page."""
+    """Docstrings under a dataclass's fields, each one line, by field name: the one source of help for parser and page."""
     body = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0].body
     helps = {}
     for node, following in zip(body, body[1:], strict=False):
@@ -208,7 +208,7 @@ def field_help(cls) -> dict[str, str]:
             and isinstance(following, ast.Expr)
             and isinstance(following.value, ast.Constant)
         ):
-            helps[node.target.id] = following.value.value
+            helps[node.target.id] = " ".join(following.value.value.split())
     return helps
 
 

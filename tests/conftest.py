@@ -14,6 +14,10 @@ import pytest  # noqa: E402
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--recordings", type=Path, metavar="DIR", help="keep pictures of browser tests there")
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Folder of real photos and videos beside the repository; tests that need it are skipped where it is missing."""

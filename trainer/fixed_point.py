@@ -22,7 +22,7 @@ from animateanywhere.epipolar_view import (
 )
 from animateanywhere.geometry.epipolar import epipolar_mask, token_centres
 from animateanywhere.models.attention_probe import AttentionProbe, ProbeRequest
-from animateanywhere.overlay import attention_panels, line_panel, overlay_sheet, point_panel, save_png
+from animateanywhere.overlay import SHEET_BOX_PX, attention_panels, line_panel, overlay_sheet, point_panel, save_png
 from trainer.config import TrainConfig
 from trainer.dataset import ClipLabels
 
@@ -89,9 +89,10 @@ def draw_attention(
     view = point.view
     attention = attention_view(probe.at(point.layer, point.step), view, None, config.percentile)
     numbers = readouts(view, attention)
-    panels = [point_panel(frames[view.query.frame_i], view), line_panel(frames[view.query.frame_j], view)]
-    panels += attention_panels(view, attention)
+    i, j = frames[view.query.frame_i], frames[view.query.frame_j]
+    panels = [point_panel(i, view, SHEET_BOX_PX), line_panel(j, view, SHEET_BOX_PX)]
+    panels += attention_panels(view, attention, SHEET_BOX_PX)
     facts = [*numbers.rows(), ("Layer, step", f"{point.layer}, {point.step}: mean over heads")]
     facts += [("Percentile", percent(config.percentile))]
-    save_png(overlay_sheet(panels, title, facts), path, title)
+    save_png(overlay_sheet(panels, title, facts, columns=3), path, title)
     return numbers

@@ -1,5 +1,6 @@
 """Fourth page: click a point of one frame and see where geometry allows it in another, and where the model looks."""
 
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ from ui.epipolar_work import (
     scene_video,
     write_sheet,
 )
-from ui.events import LATEST, QUIET, RAW, never_empty
+from ui.events import CHOICE, LATEST, QUIET, RAW, chosen, never_empty
 from ui.fragments import facts, message, progress_bar
 from ui.generate_tab import KIND as CLIP
 from ui.jobs import JobView, Work
@@ -39,6 +40,7 @@ _NO_DOWNLOAD = gr.update(value=None, visible=False)
 _PRESS_DOWNLOAD = "() => setTimeout(() => document.querySelector('#epipolar-png')?.click(), 300)"
 _EVENT = {**QUIET, **RAW}
 SCENE_EVENT = {**_EVENT, "concurrency_id": "epipolar-scenes", "concurrency_limit": 1}
+LOOK_EVENT = {**_EVENT, "concurrency_id": "epipolar-looks", "concurrency_limit": 1}
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +54,7 @@ class EpipolarTab:
     scene: gr.State  # Scene | None
     estimated: gr.State  # EstimatedCameras | None
     offered: gr.State  # Path | None: the newest clip that this page has shown of itself
+    to_draw: gr.State  # str: another one has the pictures drawn anew, from what is chosen by then
     panel: ScenePanel
     runner: RunPart
     viewer: Viewer
@@ -67,12 +70,12 @@ class EpipolarTab:
 
     @property
     def scene_outputs(self) -> list:
-        """Everything that another clip or other cameras change."""
+        """Everything that another clip or other cameras change; the pictures follow `to_draw`."""
         runner, viewer = self.runner, self.viewer
         run = [runner.strip, runner.layers, runner.steps, runner.plan]
-        choices = [viewer.frame_i, viewer.frame_j, viewer.layer, viewer.head, viewer.step]
+        look = [viewer.frame_i, viewer.frame_j, viewer.x, viewer.y, viewer.layer, viewer.head, viewer.step]
         panel = [*self.panel.shown, self.panel.source, self.panel.facts]
-        return [self.scene, self.offered, *panel, *run, *choices, *viewer.shown]
+        return [self.scene, self.offered, self.to_draw, *panel, *run, *look, viewer.choice_row]
 
     @property
     def job_outputs(self) -> list:
@@ -95,36 +98,39 @@ class EpipolarTab:
         return self.show_scene(*values) | {self.runner.note: ""}
 
     def show_scene(self, visitor: str, estimated: EstimatedCameras | None, *values) -> dict:
-        """Another clip, or other cameras: read them and look."""
+        """Another clip, or other cameras: read them, and have them drawn.
+
+        A person may look elsewhere meanwhile: of that, only what does not fit the new clip is changed.
+        """
         count = len(self.panel.values)
         source, camera = values[0], values[4]
         # The choice itself, too: the page may show an older one's by now, if it was opened just before.
-        shown = self.panel.visibility(source, camera) | {self.panel.source: source}
+        shown = self.panel.visibility(source, camera) | {self.panel.source: source, self.to_draw: uuid.uuid4().hex}
         clip = self._newest_clip(visitor) if source == "clip" else None
         outcome = attempt(
             lambda: make_scene(read_request(*values[:count]), self.services, clip, estimated), self._log_file
         )
         if outcome.state != "done":
             told = {self.panel.facts: message("info", outcome.message), self.scene: None}
-            return shown | told | self._offer_run(clip) | self._nothing()
+            return shown | told | self._offer_run(clip)
         scene: Scene = outcome.result
-        held = self._offer_held(scene, *values[-4:-1])
-        look_values, fitted = self._fit_look(scene, values[count:], held)
         told = {self.panel.facts: facts(scene.rows()), self.scene: scene}
-        return shown | told | self._offer_run(scene.clip) | held | self.look(scene, *look_values) | fitted
+        held, fitted = self._offer_held(scene, *values[-4:-1]), self._fit_look(scene, *values[count : count + 4])
+        return shown | told | self._offer_run(scene.clip) | held | fitted
 
-    def _fit_look(self, scene: Scene, values: tuple, held: dict) -> tuple[list, dict]:
-        """Frames and point that lie in this clip, the same if they did before; and updates of their widgets."""
+    def _fit_look(self, scene: Scene, i, j, x, y) -> dict:
+        """Frames and a point that lie in this clip, where those that are chosen do not."""
         viewer, last = self.viewer, scene.grid.num_frames - 1
-        i, j, x, y, *others = values
+        frames, point = {}, {}
         if not all(isinstance(frame, int | float) and 0 <= frame <= last for frame in (i, j)) or i == j:
-            i, j = 0, last
+            frames = {viewer.frame_i: 0, viewer.frame_j: last}
         size = (scene.grid.width, scene.grid.height)
         if not all(isinstance(at, int | float) and 0 <= at < side for at, side in zip((x, y), size, strict=True)):
-            x, y = (round(share * side, 1) for share, side in zip(FIRST_POINT, size, strict=True))
-        chosen = [held[widget]["value"] for widget in (viewer.layer, viewer.head, viewer.step)]
-        updates = {viewer.frame_i: gr.update(maximum=last, value=i), viewer.frame_j: gr.update(maximum=last, value=j)}
-        return [i, j, x, y, *others[:2], *chosen, others[-1]], updates | {viewer.x: x, viewer.y: y}
+            first = (round(share * side, 1) for share, side in zip(FIRST_POINT, size, strict=True))
+            point = dict(zip((viewer.x, viewer.y), first, strict=True))
+        sliders = (viewer.frame_i, viewer.frame_j)
+        ends = {w: gr.update(maximum=last, **({"value": frames[w]} if frames else {})) for w in sliders}
+        return ends | point
 
     def _offer_held(self, scene: Scene, layer: int | None, head: int | None, step: int | None) -> dict:
         """The layers, heads and steps that are held of this clip."""
@@ -133,14 +139,15 @@ class EpipolarTab:
         widgets = (viewer.layer, viewer.head, viewer.step)
         if run is None:
             return {viewer.choice_row: gr.update(visible=False)} | {w: gr.update(value=None) for w in widgets}
-        plan = run.plan
+        plan, values = run.plan, [{}] * len(widgets)
         if layer not in plan.layers or step not in plan.steps:
-            layer, head, step = plan.layers[len(plan.layers) // 2], MEAN_HEAD, plan.steps[len(plan.steps) // 2]
+            first = (plan.layers[len(plan.layers) // 2], MEAN_HEAD, plan.steps[len(plan.steps) // 2])
+            values = [{"value": value} for value in first]
         layers = [(f"{number} of 0 to {plan.num_layers - 1}", number) for number in plan.layers]
         heads = [("mean over heads", MEAN_HEAD), *((f"{number}", number) for number in range(run.num_heads))]
         steps = [(f"{number} of 0 (noise) to {plan.num_steps - 1}", number) for number in plan.steps]
-        offers = zip(widgets, (layers, heads, steps), (layer, head, step), strict=True)
-        shown = {widget: gr.update(choices=choices, value=value) for widget, choices, value in offers}
+        offers = zip(widgets, (layers, heads, steps), values, strict=True)
+        shown = {widget: gr.update(choices=choices, **value) for widget, choices, value in offers}
         return {viewer.choice_row: gr.update(visible=True)} | shown
 
     def _offer_run(self, clip: Clip | None) -> dict:
@@ -173,7 +180,7 @@ class EpipolarTab:
     def _plan_text(words: str) -> str:
         return f"<p class='aa-hint'>Holds {words}.</p>"
 
-    def select(self, event: gr.SelectData, scene: Scene | None, *values) -> dict:
+    def point_at(self, event: gr.SelectData, scene: Scene | None) -> dict:
         """A click on frame i."""
         if scene is None:
             return gr.skip()
@@ -183,7 +190,7 @@ class EpipolarTab:
         if place is None:
             return {self.viewer.note: message("info", "that is outside the picture: click inside it")}
         x, y = (round(value, 1) for value in place)
-        return self.look(scene, *values[:2], x, y, *values[4:]) | {self.viewer.x: x, self.viewer.y: y}
+        return {self.viewer.x: x, self.viewer.y: y, self.to_draw: uuid.uuid4().hex}
 
     def look(self, scene: Scene | None, *values) -> dict:
         """All pictures and numbers anew."""
@@ -222,8 +229,7 @@ class EpipolarTab:
     def _nothing(self) -> dict:
         viewer = self.viewer
         empty = {viewer.picture_i: None, viewer.picture_j: None, viewer.readouts: "", viewer.note: ""}
-        hidden = {viewer.choice_row: gr.update(visible=False), viewer.download: _NO_DOWNLOAD}
-        return empty | hidden | self._show_panels([])
+        return empty | {viewer.download: _NO_DOWNLOAD} | self._show_panels([])
 
     def save(self, scene: Scene | None, *values) -> dict:
         """Write all that is shown as one picture and offer it."""
@@ -331,11 +337,11 @@ class EpipolarTab:
 
 def create_epipolar_tab(services: Services, visitor: gr.Textbox) -> EpipolarTab:
     """Lay out and wire the fourth page."""
-    scene, estimated, offered = gr.State(None), gr.State(None), gr.State(None)
+    states = [gr.State(None) for _ in range(4)]
     panel = create_scene_panel({name: preset.help for name, preset in PRESETS.items()}, FILE_FORMATS)
     runner, viewer = create_run_part(), create_viewer(FIRST_SIZE, CLIP_FRAMES)
     held = AttentionShelf(), RecentPictures(services)
-    tab = EpipolarTab(services, visitor, *held, scene, estimated, offered, panel, runner, viewer)
+    tab = EpipolarTab(services, visitor, *held, *states, panel, runner, viewer)
     _wire(tab)
     return tab
 
@@ -345,8 +351,9 @@ def _wire(tab: EpipolarTab) -> None:
     look = [tab.scene, *viewer.values]
     shown = [*tab.scene_outputs, runner.note]
     gr.on(_choices_of(panel), tab.choose_scene, tab.scene_inputs, shown, **SCENE_EVENT, **LATEST)
-    viewer.picture_i.select(tab.select, look, viewer.shown, **_EVENT, **LATEST)
-    gr.on([widget.input for widget in viewer.values], tab.look, look, viewer.shown, **_EVENT, **LATEST)
+    viewer.picture_i.select(tab.point_at, tab.scene, [viewer.x, viewer.y, viewer.note, tab.to_draw], **CHOICE)
+    reasons = [tab.to_draw.change, *(chosen(widget) for widget in viewer.values)]
+    gr.on(reasons, tab.look, look, viewer.shown, **LOOK_EVENT, **LATEST)
     jobs = [
         runner.run_button.click(
             tab.run, [tab.visitor, tab.scene, runner.layers, runner.steps], tab.job_outputs, **_EVENT
@@ -366,5 +373,5 @@ def _choices_of(panel: ScenePanel) -> list:
     """Whatever asks for another scene. A number counts once it is typed in full."""
     uploads = [event for file in (panel.upload, panel.files) for event in (file.upload, file.clear, file.delete)]
     numbers = [event for number in (panel.width, panel.height) for event in (number.submit, number.blur)]
-    chosen = [panel.source.input, panel.camera.input, panel.preset.input, panel.format.input, panel.amount.release]
-    return [*chosen, *uploads, *numbers]
+    choices = [chosen(widget) for widget in (panel.source, panel.camera, panel.preset, panel.format)]
+    return [*choices, panel.amount.release, *uploads, *numbers]

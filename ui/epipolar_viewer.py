@@ -69,7 +69,7 @@ class Viewer:
     def shown(self) -> list:
         """What a look changes."""
         pictures = [self.picture_i, self.picture_j, *self.panels]
-        return [*pictures, self.panel_row, self.choice_row, self.readouts, self.note, self.download, self.x, self.y]
+        return [*pictures, self.panel_row, self.readouts, self.note, self.download]
 
 
 def read_look(i, j, x, y, thickness, percentile, layer, head, step, logarithmic) -> Look:

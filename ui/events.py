@@ -4,6 +4,8 @@ Three rules keep a slow answer from undoing what a person did meanwhile:
 - what decides (a file came, a button was pressed) is quick, and takes turns with all that decides: `CHOICE`;
 - what is slow shows, but decides nothing; it is asked again when what it reads has changed: `LATEST`;
 - what is slow and finds something says what it was asked for, and a quick event takes it only if that is still wanted.
+
+Gradio asks again with the first event's own data: a handler that takes `gr.SelectData` must not be `LATEST`.
 """
 
 import functools
@@ -48,6 +50,15 @@ def ask_browser(app: gr.Blocks, visitor: gr.Textbox) -> None:
     for event in app.fns.values():
         if visitor in event.inputs:
             event.js = _ASK_BROWSER % {"key": _STORAGE_KEY, "index": event.inputs.index(visitor)}
+
+
+def chosen(widget: gr.components.Component):
+    """The event of a person's choice in `widget`.
+
+    A list fires `input` also when it is opened and left with nothing chosen, and twice when something is; `select` comes
+    once, and only for a choice.
+    """
+    return widget.select if isinstance(widget, gr.Dropdown) and not widget.multiselect else widget.input
 
 
 def never_empty(handler: Callable[..., Iterator[dict]]) -> Callable[..., Iterator[dict]]:

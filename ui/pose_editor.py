@@ -7,7 +7,7 @@ from pathlib import Path
 import gradio as gr
 
 from ui.check_panel import CheckPanel
-from ui.events import CHOICE, LATEST, QUIET
+from ui.events import CHOICE, LATEST, QUIET, chosen
 from ui.fragments import message
 from ui.outcomes import attempt
 from ui.pose_edits import PoseEdit, followed, repaired
@@ -118,7 +118,7 @@ def wire_editor(editor: PoseEditor, show_answer: Callable, takes: list, changes:
     """Decide, then draw, then show what was drawn with `show_answer`, if it is still what is wanted."""
     panel, known = editor.panel, [editor.found, editor.edit]
     for event, handler, more in (
-        (editor.person.input, editor.follow, [editor.person]),
+        (chosen(editor.person), editor.follow, [editor.person]),
         (panel.people.click, editor.repair, []),
         (panel.findings.click, editor.repair, []),
         (panel.tools.click, editor.repair, []),

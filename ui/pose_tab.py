@@ -9,7 +9,7 @@ import gradio as gr
 from animateanywhere import examples
 from animateanywhere.cancel import CancelToken
 from ui.check_panel import CheckPanel, create_check_panel
-from ui.events import CHOICE, LATEST, QUIET, RAW, never_empty
+from ui.events import CHOICE, LATEST, QUIET, RAW, chosen, never_empty
 from ui.fragments import facts, message, progress_bar, seconds
 from ui.jobs import JobView, Step
 from ui.outcomes import Outcome, attempt
@@ -311,7 +311,7 @@ def _wire(tab: PoseTab, ready: gr.State) -> None:
     ends = [tab.recording.stop_recording, tab.recording.clear]
     gr.on(ends, tab.on_recording, [*who, tab.recording, *choices], tab.chosen, **raw)
     tab.library.input(tab.on_library, [*who, tab.library, *choices], tab.chosen, **CHOICE)
-    gr.on([widget.input for widget in tab.options], tab.on_option, [*who, *tab.options], tab.chosen, **CHOICE)
+    gr.on([chosen(widget) for widget in tab.options], tab.on_option, [*who, *tab.options], tab.chosen, **CHOICE)
     reasons = [asked.change, ready.change]
     gr.on(reasons, tab.tell_source, asked, [tab.facts, tab.extract_button], **FACTS_EVENT)
     looked = gr.on(reasons, tab.look_into, [asked, tab.drawn], tab.drawn, **DRAW_EVENT)

@@ -49,7 +49,7 @@ CURVES = (
     Curve("learning_rate", "Learning rate", False, "of AdamW", False),
     Curve("grad_norm", "Gradient norm", True, "before it is cut off"),
     Curve("seconds", "Seconds per step", False, "wall-clock"),
-    Curve("memory_gb", "Memory in GiB", False, "most so far of the GPU, else of the machine now", False),
+    Curve("memory_gb", "Memory in GB", False, "most so far of the GPU, else of the machine now", False),
 )
 ZOOMS = {"Whole run": 1.0, "Last half": 0.5, "Last tenth": 0.1}
 """Share of the steps so far that is shown."""
@@ -71,18 +71,17 @@ def _figure(curve: Curve, series: Series, first_x: int, last_x: int) -> str:
     cut = thinned(series, first_x, MOST_PLACES)
     if not cut.xs:
         return ""
-    few = curve.name == "held_out"
+    few, log = curve.name == "held_out", curve.log and min(cut.low) > 0
     line = cut.smooth if curve.smooth else cut.high
     value = f"{line[-1]:.4g}"
     return (
         f"<figure class='aa-curve' data-curve='{curve.name}'><figcaption><b>{escape(curve.title)}</b> "
-        f"<span>{value}</span></figcaption>{_svg(curve, cut, line, first_x, last_x, few)}"
-        f"<small>{escape(curve.help)}</small></figure>"
+        f"<span>{value}</span></figcaption>{_svg(curve, log, cut, line, first_x, last_x, few)}"
+        f"<small>{'log scale; ' if log else ''}{escape(curve.help)}</small></figure>"
     )
 
 
-def _svg(curve: Curve, cut: Thinned, line: Sequence[float], first_x: int, last_x: int, dots: bool) -> str:
-    log = curve.log and min(cut.low) > 0
+def _svg(curve: Curve, log: bool, cut: Thinned, line: Sequence[float], first_x: int, last_x: int, dots: bool) -> str:
     ticks = log_ticks(min(cut.low), max(cut.high)) if log else linear_ticks(min(cut.low), max(cut.high))
     low, high = _scaled(ticks[0], log), _scaled(ticks[-1], log)
 
@@ -95,7 +94,7 @@ def _svg(curve: Curve, cut: Thinned, line: Sequence[float], first_x: int, last_x
 
     parts = [_grid(ticks, y)]
     places = [x(place) for place in cut.xs]
-    if dots:
+    if dots or len(places) == 1:  # a line needs two
         parts += [f"<circle cx='{a}' cy='{y(v)}' r='3'/>" for a, v in zip(places, line, strict=True)]
     else:
         above = [f"{a},{y(v)}" for a, v in zip(places, cut.high, strict=True)]
@@ -111,10 +110,20 @@ def _svg(curve: Curve, cut: Thinned, line: Sequence[float], first_x: int, last_x
 
 def _grid(ticks: Sequence[float], y) -> str:
     rows = []
-    for tick in ticks:
+    for tick, label in zip(ticks, tick_labels(ticks), strict=True):
         rows.append(f"<line x1='{_LEFT}' x2='{_WIDTH - _RIGHT}' y1='{y(tick)}' y2='{y(tick)}'/>")
-        rows.append(f"<text x='{_LEFT - 6}' y='{y(tick) + 4}' text-anchor='end'>{tick:.4g}</text>")
+        rows.append(f"<text x='{_LEFT - 6}' y='{y(tick) + 4}' text-anchor='end'>{label}</text>")
     return "".join(rows)
+
+
+def tick_labels(ticks: Sequence[float]) -> list[str]:
+    """Numbers with as many digits as it takes to tell two ticks, rising, from each other."""
+    least_gap = min((b - a for a, b in zip(ticks, ticks[1:], strict=False)), default=0.0)
+    for digits in range(3, 15):
+        labels = [f"{tick:.{digits}g}" for tick in ticks]
+        if all(abs(float(label) - tick) <= 0.01 * least_gap for label, tick in zip(labels, ticks, strict=True)):
+            break
+    return labels
 
 
 def _scaled(value: float, log: bool) -> float:

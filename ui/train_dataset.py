@@ -24,6 +24,7 @@ from ui.train_datasets import (
     start_prepare,
     stop_preparing,
     take_in,
+    video_names,
     view_dataset,
 )
 from ui.train_pictures import file_url, log_details
@@ -33,6 +34,8 @@ from ui.uploads import uploaded_path
 FIRST_NAME = "my-clips"
 _WATCH_EVENT = {**QUIET, **LATEST, "concurrency_id": "datasets", "concurrency_limit": 2}
 _NOTHING = "<p class='aa-hint'>Nothing prepared yet: drop some videos of a person and press Prepare.</p>"
+_STAYS = "<p class='aa-hint'>The program keeps a copy in its output folder; nothing leaves the machine it runs on.</p>"
+_UNUSED = "Not used by the epipolar loss."
 _TRUSTED = 0.5
 """Below this a camera's confidence is marked."""
 
@@ -44,7 +47,8 @@ class Seen:
     names: tuple[str, ...] = ()
     name: str | None = None
     state: tuple = ()
-    index: float = 0.0
+    content: tuple = ()
+    """When the clips were last made, and which videos there are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,11 +84,12 @@ class DatasetPart:
 
     def _look(self, seen: Seen, chosen: str) -> dict:
         names = tuple(dataset_names(self.services))
-        name = chosen or (names[0] if names else FIRST_NAME)
+        unasked = seen == Seen() and chosen == FIRST_NAME and FIRST_NAME not in names
+        name = (names[0] if names else FIRST_NAME) if unasked or not chosen else chosen
         listed = (
             {self.name: gr.update(choices=list(names), value=name)} if (names, name) != (seen.names, chosen) else {}
         )
-        process, index = preparing(self.services, name), self._index_time(name)
+        process, content = preparing(self.services, name), self._content(name)
         state = () if process is None else (process.state, process.lines, process.message)
         changes = dict(listed)
         if (name, state) != (seen.name, seen.state):
@@ -95,13 +100,13 @@ class DatasetPart:
                 self.stop_button: button(self.stop_button, running),
                 self.size: self._size_html(),
             }
-        if (name, index) != (seen.name, seen.index):
-            changes |= self._show(view_dataset(self.services, name))
-        return changes | {self.seen: Seen(names, name, state, index)} if changes else {}
+        if (name, content) != (seen.name, seen.content):
+            changes |= self._show(name, view_dataset(self.services, name))
+        return changes | {self.seen: Seen(names, name, state, content)} if changes else {}
 
-    def _index_time(self, name: str) -> float:
+    def _content(self, name: str) -> tuple:
         path = self.services.settings.datasets_folder / name / "dataset.json"
-        return path.stat().st_mtime if path.is_file() else 0.0
+        return path.stat().st_mtime if path.is_file() else 0.0, video_names(self.services, name)
 
     def _size_html(self) -> str:
         model = self.services.shelf.view().model
@@ -110,14 +115,15 @@ class DatasetPart:
         whose = f"the model in use, {escape(model.name)}, takes them" if model else "mini takes them"
         return f"<p class='aa-hint'>Clips are cut as {whose}: {size} (portrait videos swap the sides).</p>"
 
-    def _show(self, view: DatasetView | None) -> dict:
+    def _show(self, name: str, view: DatasetView | None) -> dict:
+        waiting = _waiting_html(video_names(self.services, name), view)
         if view is None:
-            return {self.table: _NOTHING, self.included: gr.update(choices=[], value=[], visible=False)}
+            return {self.table: waiting or _NOTHING, self.included: gr.update(choices=[], value=[], visible=False)}
         choices = [
             (f"{number}: {clip.source}, {view.place(clip)}", clip.id) for number, clip in enumerate(view.kept, 1)
         ]
         boxes = gr.update(choices=choices, value=list(view.included), visible=bool(choices))
-        return {self.table: dataset_html(view), self.included: boxes}
+        return {self.table: waiting + dataset_html(view), self.included: boxes}
 
     def take(self, name: str, files: list | None) -> dict:
         """Videos were dropped: copy them into the dataset."""
@@ -154,7 +160,7 @@ class DatasetPart:
         if outcome.state != "done":
             return {self.note: message("error", outcome.message)}
         view: DatasetView = outcome.result
-        told = f"{len(view.included)} of {len(view.kept)} clips are trained on"
+        told = f"{len(view.included)} of {len(view.kept)} clips are used"
         return {self.table: dataset_html(view), self.note: message("info", told)}
 
     @property
@@ -177,6 +183,15 @@ def _progress_html(process: training_process.ProcessView | None) -> str:
     return message("error", process.message) + log_details("what it wrote last", process.lines, opened=False)
 
 
+def _waiting_html(videos: tuple[str, ...], view: DatasetView | None) -> str:
+    """Videos that nobody has looked at yet."""
+    seen = {source.name for source in view.sources} if view is not None else set()
+    waiting = [video for video in videos if video not in seen]
+    if not waiting:
+        return ""
+    return f"<p class='aa-hint'>Not prepared yet: {escape(', '.join(waiting))}.</p>"
+
+
 def dataset_html(view: DatasetView) -> str:
     """Every clip with its picture, and every stretch that gave none with the reason."""
     heads = ("Clip", "Found in it", "Pose", "Camera", "State")
@@ -186,10 +201,13 @@ def dataset_html(view: DatasetView) -> str:
         rows.append(_clip_row(view, clip, number))
     rows += [_source_row(source) for source in view.sources if not source.used]
     head = "".join(f"<th>{name}</th>" for name in heads)
-    dropped = len(view.clips) - len(view.kept)
-    told = f"{len(view.included)} of {len(view.kept)} clips are trained on; stretches that gave no clip: {dropped}."
+    dropped, aside = len(view.clips) - len(view.kept), len(view.measured_on)
+    told = (
+        f"{len(view.included)} of {len(view.kept)} clips are used: {len(view.included) - aside} to train on, {aside} held "
+        f"out to measure on (about a fifth). Stretches that gave no clip: {dropped}."
+    )
     return (
-        f"<p class='aa-hint'>{told} About a fifth is held out of training, to measure on.</p>"
+        f"<p class='aa-hint'>{told}</p>"
         f"<div class='aa-scroll'><table class='aa-table aa-clips'><tr>{head}</tr>{''.join(rows)}</table></div>"
     )
 
@@ -207,12 +225,12 @@ def _clip_row(view: DatasetView, clip: ClipRecord, number: int) -> str:
         return _row([place, picture, "", "", f"dropped: {escape(clip.reason)}"], off=True)
     pose = "" if clip.pose_seen is None else f"{clip.pose_seen:.0%} of the joints seen"
     doubt = " (weak)" if 0 < clip.camera_confidence < _TRUSTED else ""
-    trust = (
-        f"confidence {clip.camera_confidence:.2f}{doubt}" if clip.camera_confidence else "not used by the epipolar loss"
-    )
+    trust = f"Confidence {clip.camera_confidence:.2f}{doubt}." if clip.camera_confidence else _UNUSED
+    moved = "" if clip.camera_shift is None else f"It moves the background by {clip.camera_shift:.0%} of the picture. "
     on = clip.id not in view.excluded
-    state = "kept" if on else "left out by you"
-    cells = [f"<b>{number}</b> {place}", picture, pose, f"{escape(clip.camera)}<br>{trust}", state]
+    use = "kept: measured on" if clip.id in view.measured_on else "kept: trained on"
+    state = use if on else "left out by you"
+    cells = [f"<b>{number}</b> {place}", picture, pose, f"{escape(clip.camera)}<br>{moved}{trust}", state]
     return _row(cells, off=not on)
 
 
@@ -244,6 +262,7 @@ def create_dataset_part(services: Services, timer: gr.Timer) -> DatasetPart:
                 elem_id="dataset-name",
             )
             upload = gr.File(label="Videos of people", file_count="multiple", height=160, elem_id="dataset-upload")
+            gr.HTML(_STAYS)
         with gr.Column(min_width=300):
             detector, masks = (
                 gr.Dropdown(list(s.choices), value=s.default, label=label, info=s.info, elem_id=f"dataset-{s.name}")
@@ -254,7 +273,7 @@ def create_dataset_part(services: Services, timer: gr.Timer) -> DatasetPart:
                 prepare = gr.Button("Prepare", variant="primary", elem_id="prepare", min_width=120)
                 stop = gr.Button("Stop", variant="stop", interactive=False, elem_id="prepare-stop", min_width=120)
             progress, note = gr.HTML(elem_id="prepare-progress"), gr.HTML(elem_id="dataset-note")
-    included = gr.CheckboxGroup([], label="Clips to train on", visible=False, elem_id="dataset-included")
+    included = gr.CheckboxGroup([], label="Clips to use", visible=False, elem_id="dataset-included")
     table = gr.HTML(_NOTHING, elem_id="dataset")
     shown = (size, prepare, stop, progress, note, table, included)
     part = DatasetPart(services, gr.State(Seen()), name, upload, detector, masks, *shown)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from animateanywhere.config import ModelConfig
 from animateanywhere.errors import InputError
-from trainer.prepare.records import ClipRecord, SourceRecord, read_excluded, read_index, write_excluded
+from trainer.prepare.records import ClipRecord, SourceRecord, held_out, read_excluded, read_index, write_excluded
 from trainer.prepare.settings import PrepareConfig
 from ui import training_process
 from ui.services import Services
@@ -42,6 +42,11 @@ class DatasetView:
     def included(self) -> tuple[str, ...]:
         """Ids of the clips that are trained on."""
         return tuple(clip.id for clip in self.kept if clip.id not in self.excluded)
+
+    @property
+    def measured_on(self) -> frozenset[str]:
+        """Ids of the included clips that the trainer holds out."""
+        return frozenset(held_out(self.included))
 
     def sheet(self, clip: ClipRecord) -> Path | None:
         """Picture of a clip."""
@@ -116,7 +121,13 @@ def take_in(services: Services, name: str, videos: Sequence[Path]) -> int:
                 draft.rename(target)
     except OSError as error:
         raise InputError(f"cannot write to {folder} ({error.strerror}): free some disk space") from error
-    return sum(1 for path in folder.iterdir() if path.name[0] != ".")
+    return len(video_names(services, name))
+
+
+def video_names(services: Services, name: str) -> tuple[str, ...]:
+    """The videos that a dataset holds, prepared or not."""
+    folder = dataset_folder(services, name) / VIDEOS
+    return tuple(sorted(path.name for path in folder.iterdir() if path.name[0] != ".")) if folder.is_dir() else ()
 
 
 def prepare_config(model: ModelConfig | None, detector: str, masks: str) -> PrepareConfig:
@@ -129,7 +140,7 @@ def start_prepare(services: Services, name: str, config: PrepareConfig) -> None:
     """Prepare a dataset's videos in a process. Raises InputError if it holds none, or is being prepared."""
     folder = dataset_folder(services, name)
     videos = folder / VIDEOS
-    if not videos.is_dir() or not any(videos.iterdir()):
+    if not video_names(services, name):
         raise InputError(f"{name} holds no videos yet: drop some above")
     settings, words = services.settings, ["prepare", str(videos), "--output", str(folder)]
     for f in dataclasses.fields(PrepareConfig):

@@ -1,5 +1,6 @@
 """Settings of a training before it starts: what the form edits, what it will take, the command. No Gradio."""
 
+import dataclasses
 import os
 import re
 import shutil
@@ -31,14 +32,24 @@ Path_ = tuple[str, ...]
 """Names of nested fields, from a TrainConfig down; after `stages` those of the stage that is being edited."""
 
 SECTIONS: dict[str, tuple[Path_, ...]] = {
-    "Stage": (("stages",), ("stages", "optimizer")),
-    "Saving, samples, memory, losses": ((),),
-    "Epipolar loss": (("epipolar",),),
+    "Steps, clips per step, learning rate": (("stages",), ("stages", "optimizer")),
+    "Saving and samples": tuple(
+        (name,) for name in ("save_every", "keep_last", "sample_every", "num_samples", "sample_steps", "log_every")
+    ),
+    "Losses": (
+        *((f"perceptual_{name}",) for name in ("network", "weight", "below", "crop_px")),
+        ("human_weight",),
+        ("epipolar",),
+    ),
+    "Machine and memory": tuple(
+        (name,) for name in ("device", "num_threads", "mixed_precision", "gradient_checkpointing", "offload_frozen")
+    ),
     "Adapter (stage lora)": (("adapter",),),
     "Stage-world clips": (("data",),),
-    "Model (a run from scratch or on a plain base)": (("model",),),
+    "Model (a run from scratch or on a plain base)": (("architecture",), ("model",)),
+    "Others": ((),),
 }
-"""Groups of the form, and the settings in each."""
+"""Groups of the form, and in each settings by their own name, or all of a dataclass that no other group names."""
 _ELSEWHERE = {("start_from",), ("data", "dataset"), ("data", "folder"), ("stages", "stage"), ("model", "base_model")}
 _ELSEWHERE |= {("model", "trained_on"), ("model", "limits"), ("model", "image_latent_scale")}
 """Asked for in another way, or of no use to ask for."""
@@ -48,6 +59,23 @@ LABELS = {
     ("stages", "optimizer", "name"): "Optimizer",
     ("model", "name"): "Name of the model",
     ("stages", "num_steps"): "Steps",
+    ("stages", "batch_size"): "Clips per step",
+    ("stages", "micro_batch_size"): "Clips at once",
+    ("save_every",): "Steps between checkpoints",
+    ("keep_last",): "Checkpoints kept",
+    ("sample_every",): "Steps between samples",
+    ("num_samples",): "Clips per sampling",
+    ("sample_steps",): "Denoising steps of a sample",
+    ("log_every",): "Steps between log lines",
+    ("perceptual_below",): "Perceptual loss below timestep",
+    ("perceptual_crop_px",): "Perceptual crop in pixels",
+    ("human_weight",): "Weight of the person",
+    ("num_threads",): "CPU threads",
+    ("offload_frozen",): "Offload frozen networks",
+    ("ema_decay",): "Averaging of weights (EMA)",
+    ("drop_all",): "Probability of dropping all inputs",
+    ("drop_each",): "Probability of dropping each input",
+    ("max_skipped_steps",): "Steps skipped in a row at most",
 }
 """Of fields whose own name says too little on a form."""
 
@@ -84,15 +112,20 @@ class FieldSpec:
 
 def section_fields(section: str) -> list[FieldSpec]:
     """The widgets of a group, drawn from the dataclasses."""
+    taken = _ELSEWHERE.union(*SECTIONS.values())
     found = []
-    for prefix in SECTIONS[section]:
-        for name, spec in widget_specs(_class_at(prefix)).items():
-            if (*prefix, name) not in _ELSEWHERE:
-                found.append(FieldSpec((*prefix, name), spec))
+    for path in SECTIONS[section]:
+        cls = _class_at(path)
+        if dataclasses.is_dataclass(cls):
+            specs = widget_specs(cls).items()
+            found += [FieldSpec((*path, name), spec) for name, spec in specs if (*path, name) not in taken]
+        else:
+            found.append(FieldSpec(path, widget_specs(_class_at(path[:-1]))[path[-1]]))
     return found
 
 
 def _class_at(path: Path_):
+    """Type of a field; of a tuple's members where it is one."""
     cls = TrainConfig
     for name in path:
         hint = typing.get_type_hints(cls)[name]
@@ -115,7 +148,8 @@ def edited(draft: Draft, field_spec: FieldSpec, value: object) -> Draft:
     path = field_spec.path
     others = tuple(trouble for trouble in draft.troubles if trouble[0] != path)
     try:
-        config = _with(draft.config, path, draft.stage, check_value(field_spec.spec, value))
+        spec = replace(field_spec.spec, label=field_spec.label)
+        config = _with(draft.config, path, draft.stage, check_value(spec, value))
     except InputError as error:
         return replace(draft, troubles=(*others, (path, str(error))))
     return replace(draft, config=config, troubles=others)

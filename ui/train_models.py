@@ -66,7 +66,8 @@ def kept_models(services: Services) -> list[CheckpointRow]:
             info = read_info(resolve_model(str(path)))
         except InputError:
             continue  # something else that somebody put there
-        rows.append(CheckpointRow(path.name, str(path), info.stage, info.step, None, None, folder_bytes(path), ()))
+        label = f"{path.name} · {info.stage} step {info.step}"
+        rows.append(CheckpointRow(label, str(path), info.stage, info.step, None, None, folder_bytes(path), ()))
     return rows
 
 

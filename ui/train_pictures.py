@@ -137,11 +137,12 @@ def attention_html(folder: RunFolder, history: RunHistory) -> str:
     seen = [one for one in history.samples if (folder.samples / one.folder / "epipolar.png").is_file()]
     if not seen:
         return ""
-    figures = "".join(_attention_figure(folder, one) for one in spread(list(reversed(seen)), _MOST_ROWS))
+    newest, *others = (_attention_figure(folder, one) for one in spread(list(reversed(seen)), _MOST_ROWS))
+    earlier = f"<details><summary>Earlier steps ({len(others)})</summary>{''.join(others)}</details>" if others else ""
     return (
         "<h2>Attention of one fixed point</h2><p class='aa-hint'>A place of the background in the first frame, looked for in "
-        "the last: its line, where the model looks, and what the epipolar loss suppresses. Click to enlarge.</p>"
-        f"<div class='aa-attention'>{figures}</div>"
+        "the last: its line, where the model looks, and what the epipolar loss suppresses. A click opens it in full size.</p>"
+        f"<div class='aa-attention'>{newest}{earlier}</div>"
     )
 
 
@@ -152,10 +153,8 @@ def _attention_figure(folder: RunFolder, one: SamplesMade) -> str:
         words += f": {one.attention_in_mask:.0%} of its attention where geometry allows it"
     if one.attention_suppressed is not None:
         words += f", {one.attention_suppressed:.0%} in the suppressed region"
-    return (
-        f"<figure><a href='{url}' target='_blank'><img loading='lazy' src='{url}' alt='{escape(words)}'></a>"
-        f"<figcaption>{escape(words)}</figcaption></figure>"
-    )
+    picture = f"<a href='{url}' target='_blank'><img loading='lazy' src='{url}' alt='{escape(words)}'></a>"
+    return f"<figure><figcaption>{escape(words)}</figcaption><div class='aa-scroll'>{picture}</div></figure>"
 
 
 def spread(items: list, most: int) -> list:

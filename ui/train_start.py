@@ -9,7 +9,7 @@ import gradio as gr
 
 from trainer.estimate import estimate
 from trainer.presets import ABOUT, PRESETS
-from ui.events import CHOICE, LATEST, QUIET, never_empty
+from ui.events import CHOICE, LATEST, QUIET, chosen, never_empty
 from ui.forms import WidgetSpec
 from ui.fragments import facts, message, seconds
 from ui.outcomes import attempt
@@ -261,12 +261,12 @@ def _lay_out_plan() -> dict[str, gr.Component]:
 
 
 def _wire(part: StartPart) -> None:
-    part.preset.input(part.choose_preset, [part.preset, part.name], part.form, **CHOICE)
+    chosen(part.preset)(part.choose_preset, [part.preset, part.name], part.form, **CHOICE)
     stage_shown = [part.draft, *(widget for _, widget in part.fields)]
-    part.stage.input(part.choose_stage, [part.draft, part.stage], stage_shown, **CHOICE)
+    chosen(part.stage)(part.choose_stage, [part.draft, part.stage], stage_shown, **CHOICE)
     for field, widget in part.fields:
         # A text's input event tells of keys alone: what is pasted is told by its change.
-        told = widget.change if field.spec.kind == "text" else widget.input
+        told = widget.change if field.spec.kind == "text" else chosen(widget)
         told(part.editor(field), [part.draft, widget], part.draft, **CHOICE)
     reasons = [part.draft.change, part.name.change, part.start_from.change, part.dataset.change]
     gr.on(reasons, part.show_plan, part.asked, [part.plan, part.command], **_PLAN_EVENT)

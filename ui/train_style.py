@@ -14,6 +14,7 @@ TRAIN_CSS = """
 .aa-curve polygon { fill: var(--primary-600); fill-opacity: 0.16;  stroke: var(--primary-600); stroke-opacity: 0.3; }
 .aa-curve circle { fill: var(--primary-600); }
 .aa-status { display: flex; flex-wrap: wrap; gap: 4px 10px; align-items: baseline; margin-bottom: 6px; }
+#run-status .aa-facts, #run-status .aa-message { margin-top: 10px; }
 .aa-badge { border-radius: 999px; padding: 1px 10px; font-size: 0.85rem; font-weight: 600;
   background: var(--border-color-primary); }
 .aa-badge-running, .aa-badge-starting, .aa-badge-stopping { background: var(--primary-600); color: white; }
@@ -25,9 +26,10 @@ table.aa-samples tr, table.aa-samples th, table.aa-samples td { border: none; }
 .aa-samples th, .aa-samples td { padding: 4px 8px 4px 0; text-align: left; vertical-align: middle; font-weight: 400; }
 .aa-samples th b { font-weight: 600; }
 .aa-samples video, .aa-samples img { display: block; width: 200px; max-width: 44vw; border-radius: 4px; image-rendering: auto; }
-.aa-attention { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 520px), 1fr)); gap: 12px; }
-.aa-attention figure { margin: 0; } .aa-attention img { width: 100%; border-radius: 6px; display: block; }
-.aa-attention figcaption { font-size: 0.875rem; margin-top: 2px; }
+.aa-attention figure { margin: 0 0 16px; }
+/* Its words are small: on a narrow screen it is moved sideways rather than made smaller. */
+.gradio-container .aa-attention img { width: 100%; min-width: 900px; max-width: none; border-radius: 6px; display: block; }
+.aa-attention figcaption { font-size: 0.875rem; margin-bottom: 4px; }
 .gradio-container table.aa-table, .gradio-container table.aa-samples { border: none !important; }
 .aa-table { border-collapse: collapse; width: 100%; font-size: 0.875rem; }
 .aa-table th { text-align: left; font-weight: 600; color: var(--body-text-color-subdued); }
@@ -38,10 +40,11 @@ table.aa-table th, table.aa-table td { padding: 5px 12px 5px 0; vertical-align: 
 .gradio-container .aa-table img { width: 240px; max-width: 48vw; border-radius: 4px; display: block; margin: 0; }
 .aa-table tr.aa-off td { color: var(--body-text-color-subdued); }
 @media (max-width: 640px) {
-  .aa-clips tr:first-child { display: none; }
-  .aa-clips tr { display: block; border-bottom: 1px solid var(--block-border-color) !important; padding: 8px 0; }
-  .gradio-container table.aa-clips td { display: block; border: none; padding: 1px 0; }
-  .gradio-container .aa-clips td img { width: 100%; max-width: 100%; }
+  /* Gradio puts its own container before every selector in here: none of ours may name it. */
+  table.aa-clips tr:first-child { display: none; }
+  table.aa-clips tr { display: block; border-bottom: 1px solid var(--block-border-color); padding: 8px 0; }
+  table.aa-clips tr td { display: block; border: none; padding: 1px 0; }
+  table.aa-clips td img { width: 100%; max-width: 100%; }
 }
 .aa-log { white-space: pre-wrap; overflow-wrap: anywhere; font-family: var(--font-mono); font-size: 0.78rem; margin: 0;
   max-height: 260px; overflow-y: auto; background: var(--block-background-fill); border: 1px solid var(--block-border-color);

@@ -239,15 +239,15 @@ def _short(model: str) -> str:
 def _table(rows: list[CheckpointRow]) -> str:
     if not rows:
         return _NO_MODELS
-    head = "".join(f"<th>{name}</th>" for name in ("Model", "Step", "Held-out loss", "Samples", "Size"))
+    head = "".join(f"<th>{name}</th>" for name in ("Model", "Held-out loss", "PSNR of samples", "Size"))
     body = "".join(_table_row(row) for row in rows)
     return f"<div class='aa-scroll'><table class='aa-table'><tr>{head}</tr>{body}</table></div>"
 
 
 def _table_row(row: CheckpointRow) -> str:
-    loss = "" if row.loss is None else f"{row.loss:.4f}"
-    psnr = "" if row.psnr is None else f"{row.psnr:.2f} dB"
-    cells = [f"{row.stage} {row.step}", loss, psnr, gigabytes(row.size)]
+    loss = "–" if row.loss is None else f"{row.loss:.4f}"
+    psnr = "–" if row.psnr is None else f"{row.psnr:.2f} dB"
+    cells = [loss, psnr, gigabytes(row.size)]
     told = "".join(f"<td class='aa-number'>{escape(cell)}</td>" for cell in cells)
     return f"<tr><td>{escape(row.label)}</td>{told}</tr>"
 
@@ -331,6 +331,7 @@ def _lay_out_compare() -> dict[str, object]:
     with gr.Row():
         first = gr.Dropdown([], label="Left", allow_custom_value=True, elem_id="compare-first", min_width=260)
         second = gr.Dropdown([], label="Right", allow_custom_value=True, elem_id="compare-second", min_width=260)
+    with gr.Row():
         seed = gr.Number(1, label="Seed", precision=0, elem_id="compare-seed", min_width=100)
         steps = gr.Number(0, label="Denoising steps (0: its own)", precision=0, elem_id="compare-steps", min_width=100)
     with gr.Row():

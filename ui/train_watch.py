@@ -44,6 +44,8 @@ class Seen:
     status: str = ""
     drawn: tuple = ()
     pictures: tuple = ()
+    saved: int = 0
+    """Checkpoints so far."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,6 +119,7 @@ class WatchPart:
         view, history = view_run(folder), self.histories.of(folder)
         drawn = (zoom, history.count, view.status, view.state.phase, view.state.log_tail)
         pictures = (len(history.samples), history.samples[-1].folder if history.samples else "")
+        saved = len(history.checkpoints)
         same_run = seen.run == run
         changes = {}
         if not same_run or drawn != seen.drawn:
@@ -129,9 +132,11 @@ class WatchPart:
             changes |= {self.samples: samples_html(folder, history), self.attention: attention_html(folder, history)}
         if not same_run or view.status != seen.status:
             changes |= self._buttons(view)
-            if same_run and not view.is_alive:
-                changes[self.note] = ""  # what a press of a button was answered has come true
-        return changes, (view.status, drawn, pictures)
+        ended = view.status != seen.status and not view.is_alive
+        came_true = ended or (pictures, saved) != (seen.pictures, seen.saved)
+        if same_run and came_true:
+            changes[self.note] = ""  # what a press of a button was answered with
+        return changes, (view.status, drawn, pictures, saved)
 
     def _buttons(self, view: RunView | None) -> dict:
         alive = view is not None and view.is_alive

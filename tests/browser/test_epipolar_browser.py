@@ -1,5 +1,6 @@
 """What a person does on the Attention & Epipolar page: click, compare, run, save."""
 
+import re
 import time
 
 from PIL import Image
@@ -7,7 +8,10 @@ from playwright.sync_api import Page, expect
 
 from animateanywhere.geometry.camera_files import save_camera_path
 from animateanywhere.geometry.camera_presets import camera_preset
+from tests.browser.order import held_back, wait_to_be_stopped, wait_until
 from tests.browser.test_browser import open_tab, upload, wait_for_clip
+from ui import epipolar_tab
+from ui.attention_shelf import hold_attention
 
 PAGE = "Attention & Epipolar"
 
@@ -110,15 +114,60 @@ def test_the_attention_of_a_generation_is_held_and_clicks_are_answered_from_it(p
     wait_for_picture(page, "panel-target")
 
 
-def test_stop_ends_the_run_and_nothing_is_held(page, served):
+def test_what_is_chosen_while_other_cameras_are_read_stays(page, served):
+    open_tab(page, PAGE)
+    wait_for_picture(page, "picture-j")
+    with held_back(page, "epipolar-preset", "select") as asked:
+        choose(page, "epipolar-preset", "pan left")
+        wait_until(page, lambda: asked)
+        set_number(page, "frame-j", 0)
+        expect(page.locator("#epipolar-note")).to_contain_text("both frame 0")
+        before = wait_for_picture(page, "picture-j")
+    wait_for_picture(page, "picture-j", before)
+    expect(page.locator("#epipolar-facts")).to_contain_text("pan left")
+    expect(page.locator("#epipolar-note")).to_contain_text("both frame 0")
+    expect(page.locator("#frame-j input[type=number]")).to_have_value("0")
+
+
+def test_a_list_that_is_opened_and_left_asks_nothing(page, served):
+    open_tab(page, PAGE)
+    wait_for_picture(page, "picture-j")
+    with held_back(page, "epipolar-preset", "select") as asked:
+        page.locator("#epipolar-preset input").click()
+        page.locator("#epipolar-preset input").press("Escape")
+        set_number(page, "frame-j", 0)
+        expect(page.locator("#epipolar-note")).to_contain_text("both frame 0")
+        assert asked == []
+
+
+def test_of_two_quick_clicks_the_second_counts(page, served):
+    open_tab(page, PAGE)
+    wait_for_picture(page, "picture-j")
+    picture(page, "picture-i").scroll_into_view_if_needed()
+    with held_back(page, "picture-i", "select") as asked:
+        click_clip_pixel(page, 400, 200, (640, 352))
+        wait_until(page, lambda: asked)
+        click_clip_pixel(page, 100, 50, (640, 352))
+    expect(page.locator("#point-x input")).to_have_value(re.compile(r"^(9[89]|10[0-2])(\.\d)?$"))
+    expect(page.locator("#epipolar-readouts")).to_contain_text("M covers")
+
+
+def test_stop_ends_the_run_and_nothing_is_held(page, served, monkeypatch):
+    def waiting_after_a_step(clip, plan, shelf, services, report, cancel):
+        def told(step):
+            report(step)
+            if step.phase == "denoising" and step.done == 1:
+                wait_to_be_stopped(cancel)  # on a busy machine it would have ended before the page hears of its steps
+
+        return hold_attention(clip, plan, shelf, services, told, cancel)
+
+    monkeypatch.setattr(epipolar_tab, "hold_attention", waiting_after_a_step)
     open_tab(page, "Generate")
-    page.get_by_role("button", name="More settings").click()
-    page.get_by_label("Denoising steps").fill("150")
     page.locator("#generate").click()
     wait_for_clip(page)
     open_tab(page, PAGE)
     page.locator("#hold-attention").click()
-    expect(page.locator("#epipolar-progress")).to_contain_text("of 150")
+    expect(page.locator("#epipolar-progress")).to_contain_text("of 3")
     page.locator("#stop-epipolar").click()
     expect(page.locator("#epipolar-run-note")).to_contain_text("Stopped")
     expect(page.locator("#panel-a")).to_be_hidden()
@@ -137,7 +186,7 @@ def test_a_video_of_ones_own_with_a_camera_file(page, served, tmp_path):
     page.get_by_label("A file", exact=True).check()
     upload(page, "#epipolar-camera-file", short)
     expect(page.locator("#epipolar-facts")).to_contain_text("short.json has 9 cameras, skeleton.mp4 has 16 frames")
-    assert picture(page, "picture-j").count() == 0
+    expect(picture(page, "picture-j")).to_have_count(0)
     page.locator("#epipolar-camera-file").get_by_label("Clear").or_(
         page.locator("#epipolar-camera-file").get_by_label("Remove")
     ).first.click()

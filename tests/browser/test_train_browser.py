@@ -1,6 +1,8 @@
-"""A person's whole way through the Train page, from a dropped video to a clip by the model that was trained on it."""
+"""A person's whole way through the Train page with `mini`: from a dropped video to a clip by the model trained on it.
 
-import os
+`pytest tests/browser/test_train_browser.py --recordings DIR` keeps a picture of every station, wide and narrow.
+"""
+
 import re
 import signal
 import subprocess
@@ -13,30 +15,37 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from animateanywhere.media import probe_video
-from tests.browser.conftest import LONGEST_WAIT_MS
 from tests.browser.test_browser import open_tab, upload, wait_for_clip
-from tests.tiny import make_tiny_model
-from tests.ui.stage import free_port, make_files
+from tests.ui.stage import free_port
+from trainer.presets import MINI_MODEL, PRESETS
 from ui import training_process
 
 ROOT = Path(__file__).resolve().parents[2]
-RUN = "walk"
+RUN, CLIPS, PRESET = "walk", "hiker", "mini-finetune-bml"
+STAGE = PRESETS[PRESET].stages[0]
+LONGEST_WAIT_MS = 240_000
+"""From Start to the first step: half a minute on an idle machine, several on one that does much else."""
+WIDE, NARROW = (1280, 900), (420, 850)
 
 
 @dataclass(frozen=True)
 class App:
-    """`python app.py` with the tiny model, to be killed and started again."""
+    """`python app.py` with its own model, to be killed and started again."""
 
-    command: tuple[str, ...]
     output: Path
-    url: str
+    port: int
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
 
     @contextmanager
     def running(self, end: signal.Signals) -> Iterator[None]:
-        process = subprocess.Popen(self.command, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"})
+        command = (sys.executable, "app.py", "--output-folder", str(self.output), "--port", str(self.port))
+        process = subprocess.Popen(command, cwd=ROOT)
         try:
             self._wait(process)
             yield
@@ -55,122 +64,205 @@ class App:
         pytest.fail("app.py does not answer")
 
 
-@pytest.fixture
-def app(tmp_path) -> Iterator[App]:
-    model, output, port = make_tiny_model(tmp_path / "tiny"), tmp_path / "out", free_port()
-    command = (sys.executable, "app.py", "--model", str(model), "--output-folder", str(output), "--port", str(port))
-    yield App(command, output, f"http://127.0.0.1:{port}")
-    training_process.kill(output / "runs" / RUN / "launch")
+@dataclass(frozen=True)
+class Walk:
+    """A browser on its way. Stations are numbered as they are passed."""
+
+    page: Page
+    app: App
+    recordings: Path | None
+
+    def arrive(self) -> None:
+        self.page.goto(self.app.url)
+        self.page.get_by_text("What it cannot do").wait_for()
+
+    def open_part(self, name: str) -> None:
+        open_tab(self.page, "Train")
+        self.page.locator("#train-pages").get_by_role("tab", name=name, exact=True).first.click()
+
+    def station(self, name: str) -> None:
+        """What is here fits on a telephone and on a desk; kept as pictures if the recordings are wanted."""
+        for words, (width, height) in (("narrow", NARROW), ("wide", WIDE)):
+            self.page.set_viewport_size({"width": width, "height": height})
+            sideways = self.page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+            assert sideways <= 0, f"{name} is {sideways} pixels too broad for {width}"
+            if self.recordings is not None:
+                number = len(list(self.recordings.glob(f"*-{words}.png"))) + 1
+                path = self.recordings / f"{number:02d}-{name}-{words}.png"
+                self.page.screenshot(path=path, full_page=True)
+
+    def shows(self, widget: str, words: str | re.Pattern) -> None:
+        expect(self.page.locator(widget)).to_contain_text(words)
+
+    def choose(self, widget: str, option: str) -> None:
+        self.page.locator(f"{widget} input").click()
+        self.page.get_by_role("option", name=re.compile(option)).first.click()
+
+    def run_is(self, status: str) -> None:
+        expect(self.page.locator("#run-status .aa-badge")).to_have_text(status)
+
+    def steps_done(self) -> int:
+        text = self.page.locator("#run-status").inner_text()
+        return int(re.search(rf"Step (\d+) of {STAGE.num_steps}", text)[1])
 
 
 @pytest.fixture
-def open_page(browser, app) -> Iterator[Page]:
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
+def recordings(request) -> Path | None:
+    """An empty folder for what is worth looking at; None if nobody asked for it."""
+    folder = request.config.getoption("--recordings")
+    if folder is None:
+        return None
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob("*.png"):
+        old.unlink()
+    return folder
+
+
+@pytest.fixture
+def walk(browser, tmp_path, recordings) -> Iterator[Walk]:
+    app = App(tmp_path / "out", free_port())
+    context = browser.new_context(viewport={"width": WIDE[0], "height": WIDE[1]}, reduced_motion="reduce")
     context.set_default_timeout(LONGEST_WAIT_MS)
     expect.set_options(timeout=LONGEST_WAIT_MS)
-    page = context.new_page()
-    page.goto_app = lambda: (page.goto(app.url), page.get_by_text("What it cannot do").wait_for())
-    yield page
+    yield Walk(context.new_page(), app, recordings)
     context.close()
+    training_process.kill(app.output / "runs" / RUN / "launch")
 
 
-def open_part(page: Page, name: str) -> None:
-    open_tab(page, "Train")
-    page.locator("#train-pages").get_by_role("tab", name=name, exact=True).first.click()
-
-
-def choose(page: Page, widget: str, option: str) -> None:
-    page.locator(f"{widget} input").click()
-    page.get_by_role("option", name=re.compile(option)).first.click()
-
-
-def steps_done(page: Page) -> int:
-    return int(re.search(r"Step (\d+) of 100000", page.locator("#run-status").inner_text())[1])
-
-
-def prepare_clips(page: Page, video: Path) -> None:
-    open_part(page, "Dataset")
-    upload(page, "#dataset-upload", video)
-    expect(page.locator("#dataset-note")).to_contain_text("1 video")
-    page.locator("#prepare").click()
-    expect(page.locator("#prepare-progress")).to_contain_text("the clips are ready", ignore_case=True)
-    expect(page.locator("#dataset")).to_contain_text("of the joints seen")
-    expect(page.locator("#dataset-included input:checked")).to_have_count(2)
-
-
-def start_finetune(page: Page) -> None:
-    open_part(page, "Start")
-    page.locator("#train-name input, #train-name textarea").first.fill(RUN)
-    choose(page, "#train-from", "the app's --model")
-    choose(page, "#train-dataset", "my-clips")
-    page.locator("#train-pages").get_by_text("Stage", exact=True).click()
-    page.locator("#train-stages-num_steps input").fill("100000")
-    page.locator("#train-pages").get_by_text("Saving, samples, memory, losses").click()
-    for name in ("save_every", "sample_every"):
-        page.locator(f"#train-{name} input").fill("100000")
-    expect(page.locator("#train-plan")).to_contain_text("100000, in 1 stage")
-    expect(page.locator("#train-command")).to_contain_text(f"--output runs/{RUN}")
-    page.locator("#train-start").click()
-    expect(page.locator("#run-status")).to_contain_text(re.compile("running.*Step [1-9]", re.S))
-
-
-def stop(page: Page) -> int:
-    page.locator("#run-stop").click()
-    expect(page.locator("#run-status .aa-badge")).to_have_text("stopped")
-    return steps_done(page)
-
-
-def test_from_a_dropped_video_to_a_clip_by_the_model_trained_on_it(open_page, app, shared_data, tmp_path, run_ffmpeg):
-    page, files, video = open_page, make_files(tmp_path / "files"), tmp_path / "hiker.mp4"
-    run_ffmpeg("-i", shared_data / "video_hiker_orbit.mp4", "-t", "2.2", video)
+def test_from_a_dropped_video_to_a_clip_by_the_model_trained_on_it(walk, browser, shared_data):
+    app = walk.app
     with app.running(end=signal.SIGKILL):
-        page.goto_app()
-        prepare_clips(page, video)
-        start_finetune(page)
-        expect(page.locator("[data-curve=latent] polyline")).to_be_visible()
-        expect(page.locator("#run-samples video")).to_have_count(2)
-        page.reload()
-        open_part(page, "Runs")
-        expect(page.locator("#run-status .aa-badge")).to_have_text("running")
-        before = steps_done(page)
+        walk.arrive()
+        prepare_clips(walk, shared_data / "video_hiker_orbit.mp4")
+        start_finetune(walk)
+        watch(walk)
+        found_by_another_browser(walk, browser)
+        walk.page.reload()
+        walk.open_part("Runs")
+        walk.run_is("running")
+        before = walk.steps_done()
     with app.running(end=signal.SIGTERM):
-        page.goto_app()
-        open_part(page, "Runs")
-        expect(page.locator("#run-status .aa-badge")).to_have_text("running")
-        first = stop(page)
+        walk.arrive()
+        walk.open_part("Runs")
+        walk.run_is("running")
+        first = stop(walk)
         assert first > before, "it went on while there was no app"
-        page.locator("#run-resume").click()
-        expect(page.locator("#run-status")).to_contain_text("running")
-        expect(page.locator("#run-stop")).to_be_enabled()
-        expect(page.locator("#run-status")).not_to_contain_text(f"Step {first} of")
-        second = stop(page)
-        assert second > first
-        upload(page, "#person-upload", files.human)
-        upload(page, "#background-upload", files.background)
-        compare_and_use(page, files.pose, first, second)
-        page.locator("#generate").click()
-        clip = wait_for_clip(page)
-        info = probe_video(clip)
-        assert clip.parent == app.output and (info.width, info.height) == (64, 32)
-        page.set_viewport_size({"width": 400, "height": 800})
-        for part in ("Dataset", "Start", "Runs", "Models"):
-            open_part(page, part)
-            expect(page.locator("#train-pages").get_by_role("tab", name=part)).to_have_attribute(
-                "aria-selected", "true"
-            )
-            assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0
+        second = resume_and_stop(walk, first)
+        upload(walk.page, "#person-upload", shared_data / "human_standing.jpg")
+        upload(walk.page, "#background-upload", shared_data / "background_beach.png")
+        compare(walk, first, second)
+        use_and_generate(walk)
+        delete(walk)
 
 
-def compare_and_use(page: Page, pose: Path, first: int, second: int) -> None:
-    open_tab(page, "Pose")
-    upload(page, "#pose-upload", pose)
-    expect(page.locator("#pose-facts")).to_contain_text("pose.json")
-    open_part(page, "Models")
-    expect(page.locator("#models")).to_contain_text(f"{RUN} · bml-only step {second}")
+def prepare_clips(walk: Walk, video: Path) -> None:
+    page = walk.page
+    walk.open_part("Dataset")
+    page.locator("#dataset-name input").fill(CLIPS)
+    page.locator("#dataset-name input").press("Enter")
+    upload(page, "#dataset-upload", video)
+    walk.shows("#dataset-note", "1 video")
+    page.locator("#prepare").click()
+    walk.shows("#prepare-progress", re.compile("of \\d+ frames"))
+    walk.station("preparing")
+    walk.shows("#prepare-progress", re.compile("the clips are ready", re.I))
+    walk.shows("#dataset", "of the joints seen")
+    walk.shows("#dataset", "It moves the background by")
+    walk.shows("#dataset", "Confidence")
+    expect(page.locator("#dataset-included input:checked")).to_have_count(2)
+    walk.station("prepared")
+
+
+def start_finetune(walk: Walk) -> None:
+    page = walk.page
+    walk.open_part("Start")
+    page.locator("#train-name input, #train-name textarea").first.fill(RUN)
+    walk.choose("#train-dataset", CLIPS)
+    page.locator("#train-pages").get_by_text("Saving and samples").click()
+    page.locator("#train-sample_steps input").fill("4")
+    walk.shows("#train-plan", f"{STAGE.num_steps}, in 1 stage")
+    walk.shows("#train-command", f"train --config runs/{RUN}")
+    walk.station("start")
+    page.locator("#train-start").click()
+    walk.run_is("starting")
+    walk.station("starting")
+
+
+def watch(walk: Walk) -> None:
+    page = walk.page
+    walk.shows("#run-status", re.compile(r"running.*Step [1-9]", re.S))
+    expect(page.locator("#run-samples video")).to_have_count(2)
+    walk.station("first-steps")
+    page.locator("#run-sample").click()
+    expect(page.locator("#run-samples video")).to_have_count(3)
+    expect(page.locator("#run-samples")).to_contain_text("dB")
+    expect(page.locator("#run-attention img")).to_have_count(2)
+    expect(page.locator("#run-note")).not_to_contain_text("after this step")
+    for curve in ("latent", "epipolar", "suppressed_share", "learning_rate", "seconds", "memory_gb"):
+        expect(page.locator(f"[data-curve={curve}] polyline")).to_be_visible()
+    expect(page.locator("[data-curve=held_out] circle")).to_be_visible()
+    walk.station("watching")
+
+
+def found_by_another_browser(walk: Walk, browser: Browser) -> None:
+    other = Walk(browser.new_context().new_page(), walk.app, None)
+    other.arrive()
+    other.open_part("Runs")
+    other.run_is("running")
+    other.page.context.close()
+
+
+def stop(walk: Walk) -> int:
+    walk.page.locator("#run-stop").click()
+    walk.run_is("stopped")
+    return walk.steps_done()
+
+
+def resume_and_stop(walk: Walk, first: int) -> int:
+    walk.station("stopped")
+    walk.page.locator("#run-resume").click()
+    walk.run_is("running")
+    expect(walk.page.locator("#run-status")).not_to_contain_text(f"Step {first} of")
+    second = stop(walk)
+    assert second > first
+    return second
+
+
+def compare(walk: Walk, first: int, second: int) -> None:
+    page = walk.page
+    walk.open_part("Models")
+    walk.shows("#models", f"{RUN} · {STAGE.stage} step {second}")
+    page.locator("#compare-steps input").fill("6")
     page.locator("#compare").click()
     for side, step in (("left", first), ("right", second)):
-        expect(page.locator(f"#compared-{side} video")).to_have_js_property("videoWidth", 64)
-        expect(page.get_by_text(f"{RUN}/0-bml-only-{step:06d}")).to_be_visible()
+        expect(page.locator(f"#compared-{side} video")).to_have_js_property("videoWidth", MINI_MODEL.width)
+        expect(page.get_by_text(f"{RUN}/0-{STAGE.stage}-{step:06d}")).to_be_visible()
+    walk.station("compared")
+
+
+def use_and_generate(walk: Walk) -> None:
+    page = walk.page
     page.locator("#use-in-generate").click()
     expect(page.locator("#generate")).to_be_visible()
-    expect(page.locator("#model")).to_contain_text("tiny-finetuned")
+    walk.shows("#model", "mini-finetuned")
+    page.locator("#generate").click()
+    clip = wait_for_clip(page)
+    info = probe_video(clip)
+    assert clip.parent == walk.app.output and (info.width, info.height) == (MINI_MODEL.width, MINI_MODEL.height)
+    walk.shows("#about", "mini-finetuned")
+    walk.station("generated")
+
+
+def delete(walk: Walk) -> None:
+    page, folder = walk.page, walk.app.output / "runs" / RUN
+    walk.open_part("Runs")
+    page.locator("#run-delete").click()
+    walk.shows("#run-confirm", f"Delete {RUN}")
+    walk.station("deleting")
+    page.locator("#run-keep").click()
+    expect(page.locator("#run-confirm")).to_be_hidden()
+    assert folder.is_dir()
+    page.locator("#run-delete").click()
+    page.locator("#run-delete-now").click()
+    walk.shows("#run-status", "No runs yet")
+    assert not folder.exists()

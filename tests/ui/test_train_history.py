@@ -20,7 +20,7 @@ from trainer.events import (
 )
 from trainer.presets import get_preset
 from trainer.run_folder import RunFolder
-from ui.train_curves import curves_html, linear_ticks, log_ticks
+from ui.train_curves import curves_html, linear_ticks, log_ticks, tick_labels
 from ui.train_history import RunHistory, Series, measured, thinned
 from ui.train_pictures import status_html
 from ui.train_runs import view_run
@@ -118,6 +118,18 @@ def test_log_ticks_enclose_the_values_and_are_few(low, high):
 def test_linear_ticks_enclose_the_values(low, high):
     ticks = linear_ticks(low, high)
     assert ticks[0] <= low and ticks[-1] >= high and 2 <= len(ticks) <= 7
+
+
+@pytest.mark.parametrize("ticks", [(2.4046, 2.4048, 2.405), (3e-05, 4e-05), (0.05, 0.1, 0.2), (0, 1000, 2000), (7.0,)])
+def test_labels_tell_ticks_apart(ticks):
+    labels = tick_labels(ticks)
+    assert len(set(labels)) == len(ticks) and [float(label) for label in labels] == pytest.approx(list(ticks))
+
+
+def test_one_value_is_a_dot(folder):
+    EventWriter(folder.events).write(step(1, latent=0.1))
+    html = curves_html(RunHistory(folder).refresh())
+    assert "<circle" in re.search(r"data-curve='latent'.*?</figure>", html, re.S)[0]
 
 
 def test_a_curve_is_drawn_where_its_values_are(folder):

@@ -137,7 +137,7 @@ def test_a_folder_is_brought_in_by_a_process_and_is_a_model_then(services):
     assert training_process.view(task).state == "done", training_process.view(task)
     assert task == task_folder(services, "mine")
     row = all_models(services, Histories())[-1]
-    assert row.label == "mine" and checked_model(row.path) == row.path
+    assert row.label.startswith("mine · ") and checked_model(row.path) == row.path
     with pytest.raises(InputError, match="there is a model mine already"):
         start_import(services, services.settings.model, "mine")
 
@@ -166,7 +166,9 @@ def test_a_dataset_is_looked_through_and_clips_are_left_out(services, tmp_path):
     index |= {"sources": [vars(s) for s in sources], "clips": [vars(c) for c in clips]}
     (folder / "dataset.json").write_text(json.dumps(index))
     html = dataset_html(view_dataset(services, "mine"))
-    assert "<b>walk" not in html and "97% of the joints seen" in html and "confidence 0.40 (weak)" in html
+    assert html.count("kept: trained on") == html.count("kept: measured on") == 1
+    assert html.count("It moves the background by 12% of the picture.") == 2
+    assert "<b>walk" not in html and "97% of the joints seen" in html and "Confidence 0.40 (weak)" in html
     assert "dropped: nobody is in view" in html and "Not used: torn." in html and html.count("aa-off") == 2
     assert ready_datasets(services) == [("mine (2 clips)", str(folder))]
     view = include(services, "mine", ["b" * 16])
@@ -178,7 +180,7 @@ def test_a_dataset_is_looked_through_and_clips_are_left_out(services, tmp_path):
 
 def record(name: str, kept: bool) -> ClipRecord:
     told = (
-        dict(camera="The camera pans.", camera_confidence=0.4, pose_seen=0.97)
+        dict(camera="The camera pans.", camera_confidence=0.4, pose_seen=0.97, camera_shift=0.123)
         if kept
         else dict(camera="", camera_confidence=0.0)
     )

@@ -11,11 +11,12 @@ import pytest
 
 from animateanywhere.errors import InputError
 from app import parse_flags
-from trainer.config import DataConfig
+from trainer.config import DataConfig, TrainConfig
 from trainer.estimate import Measured, estimate
 from trainer.presets import PRESETS, get_preset
 from trainer.process_lock import hold
 from ui import build_app, training_process
+from ui.forms import widget_specs
 from ui.services import AppSettings, Services
 from ui.train_datasets import prepare_step
 from ui.train_draft import (
@@ -84,18 +85,26 @@ def test_the_train_page_is_off_where_strangers_come(monkeypatch):
     assert not parse_flags([]).train and parse_flags(["--train"]).train
 
 
+def field_at(*path: str):
+    (found,) = (field for section in SECTIONS for field in section_fields(section) if field.path == path)
+    return found
+
+
 def test_every_setting_of_every_preset_has_a_widget_with_its_docstring_and_takes_its_own_value():
+    shown = [field.path for section in SECTIONS for field in section_fields(section)]
+    asked_elsewhere = {"start_from"}
+    assert len(shown) == len(set(shown)) and set(widget_specs(TrainConfig)) - asked_elsewhere <= {p[0] for p in shown}
+    assert {path[0] for path in shown} >= {"stages", "epipolar", "adapter", "data", "model"}
     for name in PRESETS:
         draft = draft_of_preset(name)
         for section in SECTIONS:
             for field in section_fields(section):
-                assert field.spec.info, field.path
+                assert field.spec.info and "\n" not in field.spec.info, field.path
                 assert edited(draft, field, value_at(draft, field.path)) == draft
 
 
 def test_a_bad_value_is_told_and_a_good_one_repairs_it():
-    by_path = {field.path: field for section in SECTIONS for field in section_fields(section)}
-    steps, batch = by_path["stages", "num_steps"], by_path["stages", "batch_size"]
+    steps, batch = field_at("stages", "num_steps"), field_at("stages", "batch_size")
     draft = edited(edited(Draft(), batch, 0), steps, "many")
     assert len(draft.troubles) == 2 and draft.config == Draft().config
     draft = edited(edited(draft, batch, 3), steps, 7)
@@ -103,7 +112,7 @@ def test_a_bad_value_is_told_and_a_good_one_repairs_it():
 
 
 def test_the_command_says_a_preset_or_else_names_the_settings_file(services, tmp_path):
-    field = next(f for f in section_fields("Stage") if f.path == ("stages", "num_steps"))
+    field = field_at("stages", "num_steps")
     plain = plan_run(services, Draft(), "one", "mini", "")
     assert plain.words == ("train", "--preset", "mini-finetune-bml", "--output", "runs/one") and plain.settings is None
     other = plan_run(services, Draft(), "one", str(tmp_path), "/clips")
@@ -131,7 +140,7 @@ def test_what_the_trainer_would_refuse_late_is_refused_at_once(services, start_f
     ],
 )
 def test_settings_that_cannot_run_are_told_before_the_start(services, path, value, words):
-    field = next(f for section in SECTIONS for f in section_fields(section) if f.path == path)
+    field = field_at(*path)
     with pytest.raises(InputError, match=words):
         plan_run(services, edited(Draft(), field, value), "one", "mini", "")
 
@@ -261,7 +270,7 @@ def test_without_training_there_is_no_train_page_and_nothing_that_could_start_on
 
 
 def test_editing_touches_the_stage_that_is_shown_and_no_other():
-    field = next(f for f in section_fields("Stage") if f.path == ("stages", "optimizer", "learning_rate"))
+    field = field_at("stages", "optimizer", "learning_rate")
     before = replace(draft_of_preset("mini"), stage=2)
     after = edited(before, field, 0.5)
     assert value_at(after, field.path) == 0.5 and after.config.stages[2].optimizer.learning_rate == 0.5

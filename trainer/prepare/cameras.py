@@ -16,6 +16,8 @@ from trainer.prepare.sources import Source
 
 _LENGTH_SLACK = 2
 """Rows that a camera file may have more or fewer than the video's header promises frames."""
+_NEAREST = 0.05
+"""Of the distance to the nearer background: what lies less far before the camera counts as behind it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +29,8 @@ class WindowCamera:
     """0..1; 0: the path is a still camera that stands for "not known"."""
     sentence: str
     """The movement in words, or why it is not known."""
+    shift: float | None = None
+    """`background_shift` of the path; None where its unit of length is not known, or nothing is."""
 
 
 def given_cameras(source: Source, config: PrepareConfig) -> tuple[CameraPath | None, str]:
@@ -65,7 +69,26 @@ def window_from_video(
     found = estimate_camera(video, covered, cancel=cancel)
     if found.path is None:
         return unknown_camera(len(frames), fps, crop, found.describe())
-    return WindowCamera(_relative(crop.cameras(found.path), fps), found.confidence, found.describe())
+    path = _relative(crop.cameras(found.path), fps)
+    return WindowCamera(path, found.confidence, found.describe(), background_shift(path))
+
+
+def background_shift(path: CameraPath) -> float:
+    """How far the camera moves the background across its pictures at most, as a share of their width.
+
+    The mean way, since the first frame, of places all over the first picture, as if they lay at distance 1: where an
+    estimated path has the nearer quarter of the background. Places that come to lie behind the camera count no more.
+    """
+    width, height = path.image_size
+    across, down = np.meshgrid((np.arange(5) + 0.5) * width / 5, (np.arange(5) + 0.5) * height / 5)
+    start = np.stack([across.ravel(), down.ravel(), np.ones(across.size)])
+    places = np.linalg.inv(path.intrinsics_px[0]) @ start
+    seen = path.camera_from_world @ np.vstack([places, np.ones(places.shape[1])])
+    pixels = path.intrinsics_px @ seen[:, :3]
+    before = seen[:, 2] > _NEAREST
+    moved = np.linalg.norm(pixels[:, :2] / np.where(before, pixels[:, 2], 1.0)[:, None] - start[:2], axis=1)
+    each = np.where(before, moved, 0.0).sum(1) / np.maximum(before.sum(1), 1)
+    return float(each.max() / width)
 
 
 def unknown_camera(num_frames: int, fps: float, crop: Crop, reason: str) -> WindowCamera:

@@ -255,6 +255,7 @@ class _Run:
             kept=True,
             reason="",
             pose_seen=round(clip.pose_seen(), 4),
+            camera_shift=None if clip.camera.shift is None else round(clip.camera.shift, 4),
         )
 
     def _drop(self, source: Source, span, ticks, reason: str, frames: list[np.ndarray]) -> ClipRecord:

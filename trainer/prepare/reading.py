@@ -1,13 +1,10 @@
 """A prepared dataset as the trainer reads it: paths of whole clips, some of them held out."""
 
-import hashlib
 from pathlib import Path
 from typing import Literal
 
 from animateanywhere.errors import InputError
-from trainer.prepare.records import read_excluded, read_index
-
-HELD_OUT_SHARE = 0.2
+from trainer.prepare.records import held_out, read_excluded, read_index
 
 
 def prepared_clips(dataset: Path, split: Literal["train", "val"]) -> list[Path]:
@@ -31,19 +28,5 @@ def prepared_clips(dataset: Path, split: Literal["train", "val"]) -> list[Path]:
     missing = [path for path in paths if not path.exists()]
     if missing:
         raise InputError(f"{missing[0]} is missing: run `python -m trainer prepare` again, it makes what is not there")
-    held_out = _held_out(ids)
-    return [path for path, clip in zip(paths, ids, strict=True) if (clip in held_out) == (split == "val")]
-
-
-def _held_out(ids: list[str]) -> set[str]:
-    draws = {clip: _draw(clip) for clip in ids}
-    chosen = {clip for clip, draw in draws.items() if draw < HELD_OUT_SHARE}
-    if len(ids) >= 2:
-        chosen = chosen or {min(ids, key=draws.get)}
-        chosen -= {max(ids, key=draws.get)} if len(chosen) == len(ids) else set()
-    return chosen
-
-
-def _draw(clip: str) -> float:
-    """0..1, the same for the same id."""
-    return int.from_bytes(hashlib.sha256(f"held out {clip}".encode()).digest()[:8], "big") / 2**64
+    aside = held_out(ids)
+    return [path for path, clip in zip(paths, ids, strict=True) if (clip in aside) == (split == "val")]

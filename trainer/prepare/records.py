@@ -1,6 +1,7 @@
 """What is written about a dataset: a record per clip, how far each video got, and the index of all."""
 
 import dataclasses
+import hashlib
 import json
 import os
 from collections.abc import Iterable
@@ -12,6 +13,7 @@ from trainer.prepare.settings import VERSION, PrepareConfig
 
 FORMAT = "animateanywhere-dataset"
 _EXCLUDED = "excluded.json"
+HELD_OUT_SHARE = 0.2
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,9 @@ class ClipRecord:
     """Why it was dropped; empty if it was kept."""
     pose_seen: float | None = None
     """Share of the body's joints that were found, mean over the frames, 0..1. None: not kept, or by an older version."""
+    camera_shift: float | None = None
+    """How far the camera moves the nearer background across the picture at most, as a share of its width. None: not kept,
+    not known, or by an older version."""
 
     @classmethod
     def from_dict(cls, row: dict) -> "ClipRecord":
@@ -198,3 +203,18 @@ def write_bytes(path: Path, content: bytes) -> None:
 def _changed(held: dict, wanted: dict) -> str:
     names = [f"{k} {held.get(k)!r}, now {v!r}" for k, v in wanted.items() if held.get(k) != v]
     return "; ".join(names) or "an earlier version of this program"
+
+
+def held_out(ids: Iterable[str]) -> set[str]:
+    """Which of a dataset's clips, none of them excluded, are not trained on but measured on."""
+    draws = {clip: _draw(clip) for clip in ids}
+    chosen = {clip for clip, draw in draws.items() if draw < HELD_OUT_SHARE}
+    if len(draws) >= 2:
+        chosen = chosen or {min(draws, key=draws.get)}
+        chosen -= {max(draws, key=draws.get)} if len(chosen) == len(draws) else set()
+    return chosen
+
+
+def _draw(clip: str) -> float:
+    """0..1, the same for the same id."""
+    return int.from_bytes(hashlib.sha256(f"held out {clip}".encode()).digest()[:8], "big") / 2**64

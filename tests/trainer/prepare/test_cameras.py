@@ -7,7 +7,7 @@ import numpy as np
 from animateanywhere.geometry.cameras import CameraPath, look_from
 from animateanywhere.media import VideoInfo
 from tests.trainer.prepare.pictures import pan, place
-from trainer.prepare.cameras import given_cameras, unknown_camera, window_from_file, window_from_video
+from trainer.prepare.cameras import background_shift, given_cameras, unknown_camera, window_from_file, window_from_video
 from trainer.prepare.crop import Crop
 from trainer.prepare.settings import PrepareConfig
 from trainer.prepare.sources import Source
@@ -72,3 +72,20 @@ def test_a_pan_is_read_and_a_wall_without_texture_is_not():
     assert np.array_equal(camera.path.camera_from_world[0], np.eye(4))
     flat = window_from_video([np.full((180, 320, 3), 90, np.uint8)] * 8, nothing, 8.0, CROP)
     assert flat.confidence == 0.0 and flat.sentence.startswith("Cannot tell")
+
+
+def test_how_far_the_background_moves_is_a_share_of_the_picture():
+    still = CameraPath(forward_path(4).intrinsics_px, np.tile(np.eye(4), (4, 1, 1)), (320, 180), 8.0)
+    assert background_shift(still) < 1e-9
+    aside = np.tile(np.eye(4), (4, 1, 1))
+    aside[:, 0, 3] = (0.0, 0.32, -0.16, 0.0)  # there, the other way, and back again
+    moved = CameraPath(still.intrinsics_px, aside, (320, 180), 8.0)
+    assert np.isclose(background_shift(moved), 0.32 * 300 / 320)
+    assert window_from_file(forward_path(72), range(8, 16), 8.0, CROP).shift is None, "its unit may be anything"
+
+
+def test_places_behind_the_camera_say_nothing():
+    beyond = np.tile(np.eye(4), (2, 1, 1))
+    beyond[1, 2, 3] = -1.5
+    path = CameraPath(forward_path(2).intrinsics_px, beyond, (320, 180), 8.0)
+    assert background_shift(path) < 1e-9
