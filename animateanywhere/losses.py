@@ -12,7 +12,6 @@ class LossTerms:
     latent: torch.Tensor
     perceptual: torch.Tensor | None = None
     epipolar: torch.Tensor | None = None
-    correspondence: torch.Tensor | None = None
     suppressed_share: torch.Tensor | None = None
     """Share of the keys of other frames that the epipolar loss suppresses (Omega), 0..1; no gradient."""
     degenerate_share: float | None = None
@@ -22,19 +21,20 @@ class LossTerms:
 
     def times(self, factor: float) -> "LossTerms":
         """The same with every loss multiplied."""
-        losses = {name: getattr(self, name) for name in ("latent", "perceptual", "epipolar", "correspondence")}
+        losses = {name: getattr(self, name) for name in ("latent", "perceptual", "epipolar")}
         return replace(self, **{name: factor * loss for name, loss in losses.items() if loss is not None})
 
-    def weighted(self, weights: dict[str, float]) -> dict[str, torch.Tensor]:
-        """The summands of equation 7 that there are, by name. `weights`: of each term but the latent one, by its name."""
+    def weighted(self, perceptual_weight: float, epipolar_weight: float) -> dict[str, torch.Tensor]:
+        """The summands of equation 7 that there are, by name."""
+        weights = {"perceptual": perceptual_weight, "epipolar": epipolar_weight}
         others = {
             name: weight * getattr(self, name) for name, weight in weights.items() if getattr(self, name) is not None
         }
         return {"latent": self.latent, **others}
 
-    def total(self, weights: dict[str, float]) -> torch.Tensor:
-        """Equation 7: latent + lambda_vgg * perceptual + lambda_epipolar * epipolar, and `mini`'s own aid."""
-        return sum(self.weighted(weights).values())
+    def total(self, perceptual_weight: float, epipolar_weight: float) -> torch.Tensor:
+        """Equation 7: latent + lambda_vgg * perceptual + lambda_epipolar * epipolar."""
+        return sum(self.weighted(perceptual_weight, epipolar_weight).values())
 
 
 def velocity_target(clean, noise, alphas_cumprod, timestep):

@@ -142,10 +142,6 @@ class TrainConfig:
     """The adapter of stage `lora`."""
     epipolar: EpipolarConfig = field(default_factory=EpipolarConfig)
     """The epipolar loss of the stages that use it."""
-    correspondence_weight: float = 0.02
-    """Weight of the correspondence loss, which stage `together` has: attention to where a background point was in frame 0."""
-    noise_shift: float = 1.0
-    """How often noisy timesteps are drawn: above 1 more often, where the conditions decide everything; 1: all alike (paper)."""
     seed: int = 0
     """Every random draw of the run follows from it."""
     ema_decay: float = 0.998
@@ -190,22 +186,8 @@ class TrainConfig:
         for name, least in (("sample_every", 0), ("num_samples", 0), ("sample_steps", 1), ("max_skipped_steps", 0)):
             if getattr(self, name) < least:
                 raise InputError(f"{name} {getattr(self, name)}: expected {least} or more")
-        if self.noise_shift <= 0 or self.correspondence_weight < 0:
-            raise InputError(
-                f"noise_shift {self.noise_shift}, correspondence_weight {self.correspondence_weight}: "
-                "expected above 0, and 0 or more"
-            )
         if not 0.0 <= self.drop_all + 4 * self.drop_each <= 1.0:
             raise InputError(f"drop_all {self.drop_all} + 4 x drop_each {self.drop_each}: expected at most 1")
-
-    @property
-    def loss_weights(self) -> dict[str, float]:
-        """Of every term beside the latent loss."""
-        return {
-            "perceptual": self.perceptual_weight,
-            "epipolar": self.epipolar.weight,
-            "correspondence": self.correspondence_weight,
-        }
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self), indent=2)

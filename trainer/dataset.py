@@ -31,18 +31,6 @@ from trainer.stage_world.clip import StageClip
 from trainer.stage_world.render import render_clip
 from trainer.stage_world.seeds import split_seeds
 
-DEPTH_STRIDE_PX = 4
-"""Scenery is smooth: depth at a sixteenth of the pixels says where its points go."""
-
-
-def sparse_depth(depth: np.ndarray) -> np.ndarray:
-    """float16 [T, ceil(H/4), ceil(W/4)] of depth [T, H, W]: at pixels (4i + 2, 4j + 2), or the last row and column."""
-    rows, columns = (
-        np.minimum(np.arange(0, length, DEPTH_STRIDE_PX) + DEPTH_STRIDE_PX // 2, length - 1)
-        for length in depth.shape[1:]
-    )
-    return np.minimum(depth[:, rows][:, :, columns], np.finfo(np.float16).max).astype(np.float16)
-
 
 @dataclass(frozen=True)
 class TrainingClip:
@@ -61,8 +49,6 @@ class TrainingClip:
     fps: float
     camera_confidence: float = 1.0
     """0..1: how far the cameras can be trusted; 0 keeps the clip out of the epipolar loss."""
-    background_depth: torch.Tensor | None = None  # float16 [T, H/4, W/4]
-    """Of the scenery without the person, z in the camera's frame at every `DEPTH_STRIDE_PX`th pixel; None: not known."""
 
     @classmethod
     def from_stage(cls, clip: StageClip) -> "TrainingClip":
@@ -74,7 +60,6 @@ class TrainingClip:
             reference=torch.as_tensor(clip.reference_rgb),
             caption=clip.caption,
             fps=clip.fps,
-            background_depth=torch.as_tensor(sparse_depth(clip.background_depth)),
         )
 
     def pose_frames(self, style: PoseStyle) -> np.ndarray:
@@ -272,8 +257,6 @@ class ClipLabels:
     mask_shape: tuple[int, int, int]
     camera: CameraPath | None
     """None: not to be trusted."""
-    background_depth: np.ndarray | None = None
-    """float16 [T, H/4, W/4], see TrainingClip; None: not known."""
 
     @classmethod
     def read(cls, path: Path) -> "ClipLabels":
@@ -282,7 +265,6 @@ class ClipLabels:
             with safe_open(path, "pt") as clip:
                 names = ("human_mask", "intrinsics_px", "camera_from_world")
                 mask, intrinsics, poses = (clip.get_tensor(name).numpy() for name in names)
-                depth = clip.get_tensor("background_depth").numpy() if "background_depth" in clip.keys() else None
                 metadata = clip.metadata()
         except (OSError, SafetensorError) as error:
             raise InputError(f"cannot read {path}: {error}; delete it and it will be made again") from error
@@ -290,7 +272,7 @@ class ClipLabels:
         camera = None
         if float(metadata.get("camera_confidence", 1.0)) > 0:
             camera = CameraPath(intrinsics, poses, (width, height), float(metadata["fps"]))
-        return cls(np.packbits(mask), mask.shape, camera, depth)
+        return cls(np.packbits(mask), mask.shape, camera)
 
     def human_mask(self) -> torch.Tensor:
         """bool [T, H, W]."""

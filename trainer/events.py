@@ -60,10 +60,6 @@ class StepDone:
     """Of the weighted perceptual loss on the same."""
     epipolar_grad_norm: float | None = None
     """Of the weighted epipolar loss on the same."""
-    correspondence: float | None = None
-    """Unweighted; None: not part of this stage, or no clip of the batch has cameras and depth."""
-    correspondence_grad_norm: float | None = None
-    """Of the weighted correspondence loss on the Background Motion Learner's weights."""
     memory_gb: float | None = None
     """GiB that the writing process holds: the most so far of its GPU, else of the machine now. None: an older run."""
     data_seconds: float | None = None

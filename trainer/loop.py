@@ -208,7 +208,7 @@ class Trainer:
         else:
             inputs = (self.components, batch, stage, self.config, generator, self._perceptual)
             terms = self._networks(denoising_loss, *inputs)
-        return terms, terms.total(self.config.loss_weights)
+        return terms, terms.total(self.config.perceptual_weight, self.config.epipolar.weight)
 
     def _gradients(self, stage: Stage, settings: StageConfig, next_batch) -> tuple[StepSums, TermGradients | None]:
         """Of the step after `self.step`, added up in the parameters; what its shares said."""
@@ -219,7 +219,7 @@ class Trainer:
                 terms, total = self._loss(stage, next_batch, self.step, share)
                 sums.add(terms, total)
                 if pulls is not None:
-                    pulls.add(terms.weighted(self.config.loss_weights))
+                    pulls.add(terms.weighted(self.config.perceptual_weight, self.config.epipolar.weight))
                 self.processes.backward(total)
         sums.collect(self.processes.add_up)
         return sums, pulls

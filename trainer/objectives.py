@@ -21,7 +21,6 @@ from animateanywhere.epipolar_rows import background_tokens
 from animateanywhere.losses import LossTerms, human_weight, latent_loss, one_step_clean, velocity_target
 from animateanywhere.perceptual import PerceptualNetwork, perceptual_loss
 from trainer.config import TrainConfig
-from trainer.correspondence import CorrespondenceLoss, find_matches
 from trainer.dataset import TrainingBatch, TrainingClip, read_window
 from trainer.shares import Share
 from trainer.stage_networks import visiting
@@ -36,9 +35,6 @@ LATENT_WEIGHT = 1e-3
 """On mean squared latents: keeps them near unit size."""
 WINDOW_FRAMES = 8
 """Decoded for the perceptual loss: a whole clip would cost more than everything else together."""
-NUM_TIMESTEPS = 1000
-CORRESPONDENCE_SHARE = 0.25
-"""Of a clip's matches, which are alike where neighbours are."""
 LATENT_NOISE = 0.05
 """Added to latents before decoding, so that the decoder bears small errors of the denoiser."""
 
@@ -82,17 +78,19 @@ def denoising_loss(
     device, scaling = components.transformer.device, components.vae.config.scaling_factor
     conditions = _conditions(components, batch, stage, config, generator)
     clean = (batch.video * scaling).to(device)
-    timestep = noisier(share.integers(NUM_TIMESTEPS, generator), config.noise_shift)
+    timestep = share.integers(1000, generator)
     noise = share.normal(clean.shape[1:], generator).to(device)
     noisy, velocity = velocity_target(clean, noise, components.scheduler.alphas_cumprod, timestep)
     denoiser = Denoiser(components.transformer, components.pose_controlnet, components.reference_net)
     inputs = (noisy, timestep.to(device), conditions, denoiser.control_features(conditions))
-    constraint = _attention_loss(components, batch, stage, conditions, config, generator)
+    constraint = _epipolar_constraint(components, batch, config, generator) if "epipolar" in stage.losses else None
     if constraint is None:
         predicted, seen = denoiser.velocity(*inputs), {}
     else:
         predicted, by_layer = denoiser.velocity_and_attention_loss(*inputs, constraint)
-        seen = _attention_terms(constraint, by_layer)
+        term = EpipolarTerm.mean(by_layer)
+        seen = {"epipolar": term.loss, "suppressed_share": term.suppressed_share}
+        seen |= {"degenerate_share": constraint.degenerate_share, "constrained_clips": constraint.num_known}
     if perceptual is not None and "perceptual" in stage.losses:
         guess = one_step_clean(noisy, predicted, components.scheduler.alphas_cumprod, timestep)
         seen["perceptual"] = _perceptual_term(components.vae, perceptual, batch, guess, timestep, config, generator)
@@ -150,55 +148,17 @@ def crop_window(
     return (*corners, *sizes)
 
 
-def noisier(timestep: torch.Tensor, shift: float) -> torch.Tensor:
-    """int64 timesteps of 1000, moved towards 999 for a `shift` above 1: u to shift*u / (1 + (shift-1)*u), u in 0..1."""
-    u = (timestep.double() + 0.5) / NUM_TIMESTEPS
-    return (shift * u / (1 + (shift - 1) * u) * NUM_TIMESTEPS).long()
-
-
-def _attention_loss(
-    components, batch, stage, conditions, config, generator
-) -> EpipolarConstraint | CorrespondenceLoss | None:
-    """What the stage asks of attention in this step; None: nothing."""
-    grid = grid_of(components.vae, components.transformer, *_clip_shape(batch))
-    tokens = [background_tokens(mask, grid, config.epipolar.person_margin) for mask in batch.human_mask]
-    if "correspondence" in stage.losses:
-        return _correspondence(components, batch, tokens, grid, conditions, generator)
-    if "epipolar" not in stage.losses:
-        return None
-    backgrounds: list[torch.Tensor | None] = [None] * batch.share.total
-    backgrounds[batch.share.start : batch.share.stop] = tokens
-    cameras = [labels.camera for labels in batch.drawn]
-    num_layers, device = components.transformer.config.num_layers, components.transformer.device
-    return draw_constraint(cameras, backgrounds, grid, num_layers, config.epipolar, generator, device)
-
-
-def _clip_shape(batch) -> tuple[int, int, int]:
-    """(frames, width, height)."""
+def _epipolar_constraint(components, batch, config, generator) -> EpipolarConstraint | None:
+    vae, transformer = components.vae, components.transformer
     num_frames, height, width = batch.human_mask.shape[1:]
-    return num_frames, width, height
-
-
-def _correspondence(components, batch, tokens, grid, conditions, generator) -> CorrespondenceLoss | None:
-    """None where the background is dropped, which leaves nothing to look at, or nothing is known of any clip."""
-    clips, phases = [], batch.share.uniform(generator).tolist()
-    for labels, background, phase in zip(batch.share.of(batch.drawn), tokens, phases, strict=True):
-        matches = None
-        if labels.camera is not None and labels.background_depth is not None:
-            matches = find_matches(labels.camera, labels.background_depth, background, grid)
-        clips.append(matches and matches.some(CORRESPONDENCE_SHARE, phase))
-    if not any(clips) or not conditions.background_latents.any():
-        return None
-    num_layers = components.transformer.config.num_layers
-    return CorrespondenceLoss(tuple(clips), tuple(range(num_layers // 3, num_layers - 1)))
-
-
-def _attention_terms(constraint: EpipolarConstraint | CorrespondenceLoss, by_layer: list) -> dict:
-    if isinstance(constraint, CorrespondenceLoss):
-        return {"correspondence": torch.stack(by_layer).mean()}
-    term = EpipolarTerm.mean(by_layer)
-    seen = {"epipolar": term.loss, "suppressed_share": term.suppressed_share}
-    return seen | {"degenerate_share": constraint.degenerate_share, "constrained_clips": constraint.num_known}
+    grid = grid_of(vae, transformer, num_frames, width, height)
+    backgrounds: list[torch.Tensor | None] = [None] * batch.share.total
+    backgrounds[batch.share.start : batch.share.stop] = [
+        background_tokens(mask, grid, config.epipolar.person_margin) for mask in batch.human_mask
+    ]
+    cameras = [labels.camera for labels in batch.drawn]
+    num_layers, device = transformer.config.num_layers, transformer.device
+    return draw_constraint(cameras, backgrounds, grid, num_layers, config.epipolar, generator, device)
 
 
 def _conditions(components, batch, stage, config, generator) -> Conditions:

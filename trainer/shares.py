@@ -66,7 +66,7 @@ def shares_of(batch_size: int, micro_batch_size: int, process: int, num_processe
     return [Share(start, min(start + step, end), batch_size) for start in range(first, end, step)]
 
 
-TERMS = ("latent", "perceptual", "epipolar", "correspondence")
+TERMS = ("latent", "perceptual", "epipolar")
 MEANS = ("suppressed_share", "degenerate_share")
 
 

@@ -17,8 +17,8 @@ class Stage:
     uses_reference: bool = False
     first_frame_share: float = 0.0
     """Share of steps whose condition image is the video's first frame instead of the clean background."""
-    losses: tuple[Literal["perceptual", "epipolar", "correspondence"], ...] = ()
-    """Terms beside the latent loss; of those that look at attention at most one."""
+    losses: tuple[Literal["perceptual", "epipolar"], ...] = ()
+    """Terms beside the latent loss."""
     drops: tuple[str, ...] = ()
     """Conditions that training drops now and then; never the one whose branch is the only thing trained."""
     restarts: tuple[str, ...] = ()
@@ -85,7 +85,7 @@ STAGES = {
             ),
             uses_pose=True,
             uses_reference=True,
-            losses=("perceptual", "correspondence"),
+            losses=("perceptual", "epipolar"),
             drops=("human", "background", "pose", "prompt"),
         ),
         Stage(

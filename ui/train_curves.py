@@ -31,12 +31,6 @@ CURVES = (
     Curve("perceptual", "Perceptual loss", True, "unweighted; only steps whose timestep is low enough have one"),
     Curve("epipolar", "Epipolar loss", True, "unweighted; only clips whose camera is known have one"),
     Curve(
-        "correspondence",
-        "Correspondence loss",
-        True,
-        "unweighted; stage together: attention to where a point came from",
-    ),
-    Curve(
         "held_out",
         "Loss on held-out clips",
         True,

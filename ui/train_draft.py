@@ -39,8 +39,6 @@ SECTIONS: dict[str, tuple[Path_, ...]] = {
     "Losses": (
         *((f"perceptual_{name}",) for name in ("network", "weight", "below", "crop_px")),
         ("human_weight",),
-        ("correspondence_weight",),
-        ("noise_shift",),
         ("epipolar",),
     ),
     "Machine and memory": tuple(
@@ -72,8 +70,6 @@ LABELS = {
     ("perceptual_below",): "Perceptual loss below timestep",
     ("perceptual_crop_px",): "Perceptual crop in pixels",
     ("human_weight",): "Weight of the person",
-    ("correspondence_weight",): "Weight of the correspondence loss",
-    ("noise_shift",): "Preference for noisy timesteps",
     ("num_threads",): "CPU threads",
     ("offload_frozen",): "Offload frozen networks",
     ("ema_decay",): "Averaging of weights (EMA)",

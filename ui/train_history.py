@@ -33,7 +33,6 @@ STEP_SERIES = (
     "latent",
     "perceptual",
     "epipolar",
-    "correspondence",
     "learning_rate",
     "seconds",
     "data_seconds",

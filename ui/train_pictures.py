@@ -64,7 +64,7 @@ def _rows(history: RunHistory, launch: Launch | None) -> list[tuple[str, str]]:
     last, config = history.last, history.config
     rows = []
     if last is not None:
-        terms = {name: getattr(last, name) for name in ("latent", "perceptual", "epipolar", "correspondence")}
+        terms = {"latent": last.latent, "perceptual": last.perceptual, "epipolar": last.epipolar}
         rows.append(("Losses", ", ".join(f"{name} {v:.4g}" for name, v in terms.items() if v is not None)))
         rows.append(("Learning rate", f"{last.learning_rate:.3g}"))
         share = history.data_share()

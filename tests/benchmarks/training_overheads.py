@@ -100,7 +100,7 @@ class Bench:
         batch = clips.batch(Share.whole(NUM_CLIPS), generator)
         network = self.network if option.perceptual else None
         terms = denoising_loss(self.components, batch, self.stage, config, generator, network)
-        terms.total(config.loss_weights).backward()
+        terms.total(config.perceptual_weight, config.epipolar.weight).backward()
         self.optimizer.step(number + 1)
         if self.device.type == "cuda":
             torch.cuda.synchronize()

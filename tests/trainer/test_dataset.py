@@ -105,14 +105,18 @@ def test_cached_latents_are_the_encoders(clips):
     assert metadata["caption"] == clip.caption
 
 
-def test_another_vae_or_pose_style_does_not_reuse_the_cache(clips):
+def test_another_vae_pose_style_or_precision_does_not_reuse_the_cache(clips):
     first, second = tiny_components(seed=0).vae, tiny_components(seed=1).vae
     assert vae_fingerprint(first) != vae_fingerprint(second)
     folders = [
         cache_latents(clips[:1], v, s, lambda done: None)[0].parent for v, s in ((first, STYLE), (second, STYLE))
     ]
     folders.append(cache_latents(clips[:1], first, PoseStyle(0.1), lambda done: None)[0].parent)
-    assert len(set(folders)) == 3
+    with torch.autocast("cpu", torch.bfloat16):
+        half = cache_latents(clips[:1], first, STYLE, lambda done: None)[0]
+    assert len({*folders, half.parent}) == 4
+    in_half, whole = (read_tensors(folder / half.name)[0]["video"].float() for folder in (half.parent, folders[0]))
+    assert 0 < float((in_half - whole).square().mean().sqrt()) < 0.05 * float(whole.std())
 
 
 def test_batches_hold_one_orientation_and_follow_the_generator(clips):
