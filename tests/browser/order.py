@@ -40,10 +40,12 @@ def held_functions(page: Page, functions: set[int]) -> Iterator[list[Route]]:
 
     page.route(_REQUESTS, take)
     yield held
-    is_over = True
-    for route in held:
+    while held:  # what comes meanwhile waits for its turn
+        route = held[0]
         with page.expect_response(lambda response, asked=route.request: response.request == asked):
             route.continue_()
+        held.pop(0)
+    is_over = True
     page.unroute(_REQUESTS)
 
 

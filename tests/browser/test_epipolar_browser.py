@@ -148,6 +148,7 @@ def test_of_two_quick_clicks_the_second_counts(page, served):
         click_clip_pixel(page, 400, 200, (640, 352))
         wait_until(page, lambda: asked)
         click_clip_pixel(page, 100, 50, (640, 352))
+        wait_until(page, lambda: len(asked) == 2)
     expect(page.locator("#point-x input")).to_have_value(re.compile(r"^(9[89]|10[0-2])(\.\d)?$"))
     expect(page.locator("#epipolar-readouts")).to_contain_text("M covers")
 
