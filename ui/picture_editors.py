@@ -167,8 +167,8 @@ def create_background_editor() -> BackgroundEditor:
     """Lay out the clearing of the place."""
     with gr.Accordion("Clear people away", open=False, visible=False, elem_id="background-clear") as box:
         gr.HTML(
-            "<p class='aa-hint'>People are found by themselves; paint over whatever else should go. Small things vanish well, "
-            "large ones leave a smooth patch.</p>"
+            "<p class='aa-hint'>People are found by themselves; paint over whatever else should go. Small things vanish well; "
+            "what large ones hid is made up.</p>"
         )
         canvas = _lay_out_canvas("Paint over what should go", [REMOVE_RGB], "background-canvas")
         with gr.Row():

@@ -66,8 +66,8 @@ def prepare_background(path: Path, task: PoseTask | None, services: Services) ->
     framed = _crop_note(image.shape[1::-1], size)
     people = _count_people(path, path.stat().st_mtime_ns)
     if people:
-        who = "1 person" if people == 1 else f"{people} people"
-        note = f"{who} found in the background, who would stay in the clip: clear them away below, or choose an empty place."
+        who = "Somebody is" if people == 1 else "People are"
+        note = f"{who} in the background and would stay in the clip: clear them away below, or choose an empty place."
         return Prepared(picture, "warning", note, editable, True)
     if image.shape[1] < size[0] or image.shape[0] < size[1]:
         note = f"Only {image.shape[1]}×{image.shape[0]} pixels: it is enlarged to {size[0]}×{size[1]}."
