@@ -179,7 +179,7 @@ class NoEvents:
     """For the processes of a run that do not write."""
 
     def write(self, event) -> None:
-        pass
+        """Nothing happens: the main process tells the same event."""
 
 
 def _drop_torn_line(path: Path) -> None:
