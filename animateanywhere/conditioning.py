@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from animateanywhere.config import ModelConfig
 from animateanywhere.errors import InputError
 from animateanywhere.latent_grid import LatentGrid
 
@@ -46,7 +47,7 @@ class Conditions:
     prompt_embeds: torch.Tensor  # [B, S, text_dim]
     pose_latents: torch.Tensor | None  # [B, F, C, h, w]
     reference_latents: torch.Tensor | None  # [B, patch_size_t, C, h, w]
-    background_latents: torch.Tensor  # [B, F, C, h, w], zero after frame 0; all zero: dropped
+    background_latents: torch.Tensor  # [B, F, C, h, w], padded after frame 0 as the model says; all zero: dropped
 
     def dropped(self, human=False, background=False, pose=False) -> "Conditions":
         """The same conditions without the named ones."""
@@ -105,14 +106,15 @@ def encode_prompts(tokenizer, text_encoder, prompts: list[str], max_length: int)
     return text_encoder(tokenize_prompts(tokenizer, prompts, max_length).to(text_encoder.device))[0]
 
 
-def assemble(raw: RawLatents, prompt_embeds, scaling_factor, image_latent_scale, patch_size_t) -> Conditions:
+def assemble(raw: RawLatents, prompt_embeds, scaling_factor, model: ModelConfig, patch_size_t) -> Conditions:
     """Scale and pad raw latents as the networks expect them.
 
     Pose and person carry the VAE's `scaling_factor`; the background is at raw scale times `image_latent_scale` (1.0),
-    followed by zeros in latent space for all later frames, as the base model was pre-trained.
+    followed in latent space by zeros, as the base model was pre-trained, or by itself (`background_padding`).
     """
     background = torch.zeros_like(raw.pose)
-    background[:, :1] = raw.background * image_latent_scale
+    filled = background if model.background_padding == "repeat" else background[:, :1]
+    filled.copy_((raw.background * model.image_latent_scale).expand_as(filled))
     return Conditions(
         prompt_embeds=prompt_embeds,
         pose_latents=raw.pose * scaling_factor,
@@ -122,7 +124,7 @@ def assemble(raw: RawLatents, prompt_embeds, scaling_factor, image_latent_scale,
 
 
 @torch.no_grad()
-def encode(components, inputs: ConditionInputs, image_latent_scale: float = 1.0) -> Conditions:
+def encode(components, inputs: ConditionInputs, model: ModelConfig) -> Conditions:
     """Encode one clip's inputs with the model's own VAE and text encoder."""
     transformer, vae = components.transformer, components.vae
     raw = RawLatents(
@@ -137,6 +139,6 @@ def encode(components, inputs: ConditionInputs, image_latent_scale: float = 1.0)
         raw,
         prompt_embeds.to(raw.pose),
         vae.config.scaling_factor,
-        image_latent_scale,
+        model,
         transformer.config.patch_size_t,
     )

@@ -98,7 +98,7 @@ class AnimateAnywherePipeline(DiffusionPipeline):
         clock.report("conditions", 0, 1)
         conditions = inputs
         if isinstance(inputs, ConditionInputs):
-            conditions = encode(self, inputs, self.model.image_latent_scale)
+            conditions = encode(self, inputs, self.model)
         cancel.raise_if_set()
 
         # 2. Run both control branches, once for all steps; the unconditional branch has none

@@ -193,7 +193,7 @@ def _assembled(components, batch, background, prompts, config) -> Conditions:
         raw,
         prompt_embeds,
         components.vae.config.scaling_factor,
-        config.model.image_latent_scale,
+        config.model,
         transformer.config.patch_size_t,
     )
 

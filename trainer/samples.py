@@ -156,7 +156,7 @@ class Sampler:
         cancel.raise_if_set()
         if stage.objective == "autoencode":
             return decode_latents(pipeline.vae, encode_frames(pipeline.vae, clip.video[None]))[0].numpy()
-        conditions = encode(pipeline, inputs, pipeline.model.image_latent_scale)
+        conditions = encode(pipeline, inputs, pipeline.model)
         conditions = conditions.dropped(human=not stage.uses_reference, pose=not stage.uses_pose)
         steps = self._config.sample_steps
         return pipeline(conditions, num_inference_steps=steps, seed=SEED, on_progress=on_progress, cancel=cancel)

@@ -1,12 +1,14 @@
 """People found with the models inside the mediapipe wheel: nothing is downloaded.
 
 mediapipe's ready-made pose solution follows one person. Here its parts are wired so that several are followed: one
-graph finds people in the picture (and in square tiles of it, for small ones), and one graph per person follows body,
-both hands and face inside that person's own rotated square, which the last frame's body gives.
+graph finds people in the picture (and in square tiles of it, for small ones), one graph per person follows the body inside
+that person's own rotated square, which the last frame's body gives, and one looks at both hands and the face. The next
+frame's body does not wait for this frame's hands: both are looked at side by side.
 """
 
 import math
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -14,30 +16,34 @@ import numpy as np
 
 from animateanywhere.errors import InputError
 from animateanywhere.native_stderr import without_native_chatter
-from animateanywhere.pose.sequence import BODY, FACE, LEFT_HAND, NUM_JOINTS, RIGHT_HAND
+from animateanywhere.pose.sequence import FACE, LEFT_HAND, NUM_JOINTS, RIGHT_HAND
 
 _FIND_GRAPH = """
 input_stream: "image"
 output_stream: "people"
 node { calculator: "PoseDetectionCpu" input_stream: "IMAGE:image" output_stream: "DETECTIONS:people" }
 """
-_FOLLOW_OUTPUTS = ("body", "square", "left_hand", "right_hand", "face")
-_FOLLOW_GRAPH = """
+_PARTS = ("left_hand", "right_hand", "face")
+_BODY_GRAPH = """
 input_stream: "image"
 input_stream: "roi"
 output_stream: "body"
 output_stream: "square"
-output_stream: "left_hand"
-output_stream: "right_hand"
-output_stream: "face"
 input_side_packet: "complexity"
-input_side_packet: "irises"
 node {
   calculator: "PoseLandmarkByRoiCpu"
   input_side_packet: "MODEL_COMPLEXITY:complexity"
   input_stream: "IMAGE:image" input_stream: "ROI:roi"
   output_stream: "LANDMARKS:body" output_stream: "AUXILIARY_LANDMARKS:square"
 }
+"""
+_PARTS_GRAPH = """
+input_stream: "image"
+input_stream: "body"
+output_stream: "left_hand"
+output_stream: "right_hand"
+output_stream: "face"
+input_side_packet: "irises"
 node {
   calculator: "HandLandmarksLeftAndRightCpu"
   input_stream: "IMAGE:image" input_stream: "POSE_LANDMARKS:body"
@@ -128,19 +134,32 @@ class MediapipeDetector:
         self.max_people = max_people
 
     def detect(self, frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-        """Yield float32 [people, 133, 3] (x, y in pixels, confidence) per uint8 [H, W, 3] frame, in order."""
+        """Yield float32 [people, 133, 3] (x, y in pixels, confidence) per uint8 [H, W, 3] frame, in order.
+
+        Takes a frame before the one before it is yielded.
+        """
         with ExitStack() as graphs:
             finder = graphs.enter_context(Finder())
+            workers = graphs.enter_context(ThreadPoolExecutor(self.max_people))
             followers: list[Follower] = []
+            waiting: list[Glimpse] | None = None
             for index, frame in enumerate(frames):
                 frame = np.ascontiguousarray(frame)
-                rows = [follower.step(frame) for follower in followers]
+                with without_native_chatter():  # one for all threads: there is one descriptor to write to
+                    people = workers.map(Glimpse.joints, waiting or ())
+                    rows = [follower.step(frame) for follower in followers]
+                    people = list(people)
+                if waiting is not None:
+                    yield _stacked(people)
                 followers = self._keep(followers, rows)
                 if index % _LOOK_EVERY == 0 or not followers:
                     thorough = index % _LOOK_EVERY == 0
                     self.add_newcomers(frame, finder.find(frame, tiles=thorough), followers, graphs)
-                people = [follower.joints for follower in followers]
-                yield np.stack(people) if people else np.zeros((0, NUM_JOINTS, 3), np.float32)
+                waiting = [follower.glimpse for follower in followers]
+            if waiting is not None:
+                with without_native_chatter():
+                    people = [glimpse.joints() for glimpse in waiting]
+                yield _stacked(people)
 
     def _keep(self, followers: list["Follower"], found: list[bool]) -> list["Follower"]:
         """Drop whoever was lost, and the younger of two followers that ended up on one person."""
@@ -181,7 +200,11 @@ class Graph:
 
     def run(self, inputs: dict):
         with without_native_chatter():
-            return self._solution.process(inputs)
+            return self.process(inputs)
+
+    def process(self, inputs: dict):
+        """`run` for a caller that holds back what compiled code prints: in a thread beside others nobody else can."""
+        return self._solution.process(inputs)
 
     def close(self) -> None:
         if self._solution is not None:
@@ -224,43 +247,93 @@ class Finder(Graph):
         return found
 
 
-class Follower(Graph):
-    """Follows one person from frame to frame."""
+@dataclass(frozen=True, eq=False)
+class Glimpse:
+    """A body seen in one frame, whose hands and face were not looked at yet."""
+
+    frame: np.ndarray  # uint8 [H, W, 3]
+    body: object  # mediapipe's NormalizedLandmarkList of 33 points
+    parts: Graph
+
+    def joints(self) -> np.ndarray:
+        """float32 [133, 3] in pixels. Hands are followed from frame to frame: ask in the order of the frames, once each."""
+        height, width = self.frame.shape[:2]
+        seen = self.parts.process({"image": self.frame, "body": self.body})
+        return _wholebody(self.body, seen, width, height)
+
+
+class Follower:
+    """Follows one person from frame to frame. A context manager: it holds running models."""
 
     def __init__(self, square: Square):
-        blank = {"image": np.zeros((32, 32, 3), np.uint8), "roi": Square(16, 16, 32, 0).region(32, 32)}
-        super().__init__(_FOLLOW_GRAPH, _FOLLOW_OUTPUTS, {"complexity": 1, "irises": False}, blank)
+        with ExitStack() as graphs:
+            blank = np.zeros((32, 32, 3), np.uint8)
+            roi = Square(16, 16, 32, 0).region(32, 32)
+            body = Graph(_BODY_GRAPH, ("body", "square"), {"complexity": 1}, {"image": blank, "roi": roi})
+            self._body = graphs.enter_context(body)
+            parts = Graph(_PARTS_GRAPH, _PARTS, {"irises": False}, {"image": blank, "body": _nobody()})
+            self._parts = graphs.enter_context(parts)
+            self._graphs = graphs.pop_all()
         self.square = square
-        self.joints = np.zeros((NUM_JOINTS, 3), np.float32)
-        self._visibility = np.zeros(33)
+        self.glimpse: Glimpse | None = None
+        """Of the last frame."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_exception) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._graphs.close()
 
     def step(self, frame: np.ndarray) -> bool:
-        """Update `joints` and `square`; False if the person is lost."""
+        """Update `glimpse` and `square`; False if the person is lost."""
         height, width = frame.shape[:2]
-        seen = self.run({"image": frame, "roi": self.square.region(width, height)})
+        seen = self._body.process({"image": frame, "roi": self.square.region(width, height)})
         if seen.body is None or seen.square is None:
             return False
         centre, rim = ((point.x * width, point.y * height) for point in seen.square.landmark[:2])
         self.square = Square.around(centre, rim)
-        self._visibility = np.array([point.visibility for point in seen.body.landmark])
-        self.joints = _wholebody(seen, width, height)
+        self.glimpse = Glimpse(frame, seen.body, self._parts)
         return bool(math.hypot(rim[0] - centre[0], rim[1] - centre[1]) > 4)
 
     def settles_on_a_person(self, frame: np.ndarray) -> bool:
         """Whether the coarse square of a finder leads to a person: looks at the same picture several times."""
+        height, width = frame.shape[:2]
+        after = np.zeros((17, 2))
         for _ in range(_TRIAL_STEPS):
-            before = self.joints[BODY, :2]
-            if not self.step(frame):
+            before = after
+            with without_native_chatter():
+                is_found = self.step(frame)
+            if not is_found:
                 return False
-        after = self.joints[BODY, :2]
+            points = _points(self.glimpse.body, width, height)
+            after = points[list(_COCO_BODY), :2]
         moved = np.linalg.norm(after - before, axis=1).mean() / max(1.0, np.linalg.norm(np.ptp(after, axis=0)))
-        return bool(moved <= _STEADY and self._visibility[:13].mean() >= _LEAST_VISIBILITY)
+        return bool(moved <= _STEADY and points[:13, 2].mean() >= _LEAST_VISIBILITY)
 
 
-def _wholebody(seen, width: int, height: int) -> np.ndarray:
-    """One person's mediapipe points -> float32 [133, 3] in pixels."""
+def _nobody():
+    """Points that no hand and no face is looked for at."""
+    from mediapipe.framework.formats.landmark_pb2 import NormalizedLandmark, NormalizedLandmarkList
+
+    return NormalizedLandmarkList(landmark=[NormalizedLandmark(x=0.5, y=0.5)] * 33)
+
+
+def _stacked(people: list[np.ndarray]) -> np.ndarray:
+    return np.stack(people) if people else np.zeros((0, NUM_JOINTS, 3), np.float32)
+
+
+def _points(body, width: int, height: int) -> np.ndarray:
+    """[33, 4]: x and y in pixels, visibility, presence."""
+    return np.array([(p.x * width, p.y * height, p.visibility, p.presence) for p in body.landmark])
+
+
+def _wholebody(body, seen, width: int, height: int) -> np.ndarray:
+    """One person's mediapipe points, and the hands and face `seen`, -> float32 [133, 3] in pixels."""
     joints = np.zeros((NUM_JOINTS, 3), np.float32)
-    points = np.array([(p.x * width, p.y * height, p.visibility, p.presence) for p in seen.body.landmark])
+    points = _points(body, width, height)
     inside = (points[:, 0] >= 0) & (points[:, 0] <= width) & (points[:, 1] >= 0) & (points[:, 1] <= height)
     confidence = points[:, 3] * (_HIDDEN_CONFIDENCE + (1 - _HIDDEN_CONFIDENCE) * points[:, 2])
     rows = np.concatenate([points[:, :2], np.where(inside, confidence, 0)[:, None]], 1)

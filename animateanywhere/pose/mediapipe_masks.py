@@ -4,6 +4,7 @@ from contextlib import ExitStack
 
 import numpy as np
 
+from animateanywhere.native_stderr import without_native_chatter
 from animateanywhere.pose.mediapipe_detector import Finder, Follower, Graph, MediapipeDetector, Square
 from animateanywhere.pose.sequence import BODY, SEEN_CONFIDENCE
 
@@ -53,9 +54,11 @@ def largest_person_mask(image: np.ndarray) -> tuple[np.ndarray, np.ndarray] | No
         if not followers:
             return None
         largest = max(followers, key=lambda follower: follower.square.side)
+        with without_native_chatter():
+            joints = largest.glimpse.joints()
         masker = graphs.enter_context(PersonMasker())
-        mask = masker.mask(image, largest.joints, largest.square)
-    return None if mask is None else (mask, largest.joints)
+        mask = masker.mask(image, joints, largest.square)
+    return None if mask is None else (mask, joints)
 
 
 def foreground_mask(image: np.ndarray) -> np.ndarray:

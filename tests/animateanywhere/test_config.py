@@ -65,7 +65,9 @@ def test_impossible_choices_are_refused_with_their_range(values):
         GenerateConfig(**values)
 
 
-@pytest.mark.parametrize("values", [dict(width=10, height=20), dict(num_frames=7), dict(branch="x")])
+@pytest.mark.parametrize(
+    "values", [dict(width=10, height=20), dict(num_frames=7), dict(branch="x"), dict(background_padding="x")]
+)
 def test_impossible_models_are_refused(values):
     with pytest.raises(InputError):
         ModelConfig(**values)

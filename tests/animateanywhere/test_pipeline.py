@@ -1,5 +1,7 @@
 """The denoising loop on the tiny model."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -72,7 +74,7 @@ def test_each_branch_network_runs_once_per_video(pipeline):
 
 @torch.no_grad()
 def test_cached_control_features_equal_those_computed_at_every_step(pipeline):
-    conditions = encode(pipeline, random_inputs())
+    conditions = encode(pipeline, random_inputs(), pipeline.model)
     cached = pipeline.denoiser.control_features(conditions)
     noise = torch.randn(conditions.background_latents.shape, generator=torch.Generator().manual_seed(0))
     for t in (999, 500, 1):
@@ -86,7 +88,7 @@ def test_cached_control_features_equal_those_computed_at_every_step(pipeline):
 @torch.no_grad()
 @pytest.mark.parametrize("dropped", ["pose", "human"])
 def test_each_branch_has_a_say(pipeline, dropped):
-    conditions = encode(pipeline, random_inputs())
+    conditions = encode(pipeline, random_inputs(), pipeline.model)
     noise, timestep = torch.randn(conditions.background_latents.shape), torch.tensor([500])
     full = pipeline.denoiser.velocity(noise, timestep, conditions, pipeline.denoiser.control_features(conditions))
     less = conditions.dropped(**{dropped: True})
@@ -100,7 +102,7 @@ def test_guidance_of_one_is_the_conditional_branch(pipeline):
     with CallCounter(pipeline.transformer) as calls:
         got = pipeline(inputs, num_inference_steps=1, guidance_scale=1.0, scheduler="ddim", seed=0)
     assert calls.count == 1
-    conditions = encode(pipeline, inputs)
+    conditions = encode(pipeline, inputs, pipeline.model)
     noise = torch.randn(conditions.background_latents.shape, generator=torch.Generator().manual_seed(0))
     features = pipeline.denoiser.control_features(conditions)
     velocity = pipeline.denoiser.velocity(noise, torch.tensor([999]), conditions, features)
@@ -113,7 +115,7 @@ def test_guidance_of_one_is_the_conditional_branch(pipeline):
 def test_guidance_combines_two_branches(pipeline):
     """With guidance g the first step uses u + g (c - u), u without person, background, pose and words."""
     inputs = random_inputs()
-    conditions = encode(pipeline, inputs)
+    conditions = encode(pipeline, inputs, pipeline.model)
     empty = pipeline._unconditional(conditions)
     assert empty.pose_latents is None and empty.reference_latents is None
     assert empty.background_latents.abs().max() == 0
@@ -181,10 +183,19 @@ def test_background_is_at_raw_scale_followed_by_zeros(pipeline):
     from animateanywhere.conditioning import encode_frames
 
     inputs = random_inputs(num_frames=16)
-    conditions = encode(pipeline, inputs)
+    conditions = encode(pipeline, inputs, pipeline.model)
     raw = encode_frames(pipeline.vae, inputs.background_image[None, None])
     assert torch.equal(conditions.background_latents[:, :1], raw)
     assert conditions.background_latents[:, 1:].abs().max() == 0
+
+
+@torch.no_grad()
+def test_a_model_may_see_the_background_beside_every_frame(pipeline):
+    inputs = random_inputs(num_frames=16)
+    padded = encode(pipeline, inputs, pipeline.model).background_latents
+    repeated = encode(pipeline, inputs, replace(pipeline.model, background_padding="repeat")).background_latents
+    assert repeated.shape == padded.shape and repeated.shape[1] > 1
+    assert torch.equal(repeated, padded[:, :1].expand_as(repeated))
 
 
 def test_components_come_back_in_evaluation_mode_and_frozen(tmp_path):

@@ -38,7 +38,7 @@ def velocity(folder):
     """What the whole model says of fixed noise, before any rounding to pixels."""
     components, info = load_components(folder)
     denoiser = Denoiser(components.transformer, components.pose_controlnet, components.reference_net)
-    conditions = encode(components, random_inputs(), info.model.image_latent_scale)
+    conditions = encode(components, random_inputs(), info.model)
     latents = torch.randn(conditions.background_latents.shape, generator=torch.Generator().manual_seed(0))
     return denoiser.velocity(latents, torch.tensor([500]), conditions, denoiser.control_features(conditions))
 

@@ -8,9 +8,10 @@ import pytest
 from animateanywhere.cancel import CancelToken
 from animateanywhere.config import PoseStyle
 from animateanywhere.errors import Cancelled, InputError
-from animateanywhere.media import VideoFrames, write_video
+from animateanywhere.media import VideoFrames, limited_size, read_image, resized, write_video
 from animateanywhere.pose.detector import create_detector, extract_pose, load_pose_input, probe_pose
 from animateanywhere.pose.draw import draw_pose
+from animateanywhere.pose.mediapipe_detector import MediapipeDetector
 from animateanywhere.pose.sequence import FACE, LEFT_HAND, NUM_JOINTS, RIGHT_HAND, PoseSequence
 from tests.animateanywhere.pose.figures import standing_joints, standing_sequence
 
@@ -241,6 +242,21 @@ def test_mediapipe_keeps_people_apart_over_time(shared_data):
     assert (left[:, 0] > 700).all(), "the woman in front, at the right"
     first, second = (sequence.person(p).joints_px[:, 0, 0, 0] for p in range(2))
     assert np.abs(first - second).min() > 100
+
+
+def test_the_face_is_that_of_its_own_frame(shared_data):
+    """Faces are looked at beside the next frame's body."""
+    image = read_image(shared_data / "human_standing.jpg")
+    photo = resized(image, limited_size(*image.shape[1::-1], 640))
+    shifts = (0, 12, 24)
+    frames = [np.roll(photo, shift, axis=1) for shift in shifts]
+    found = list(MediapipeDetector().detect(iter(frames)))
+    assert [len(people) for people in found] == [1, 1, 1]
+    nose = np.stack([people[0, 0, :2] for people in found])
+    tip = np.stack([people[0, FACE.start + 30] for people in found])
+    assert (tip[:, 2] > 0.5).all() and np.abs(tip[:, :2] - nose).max() < 5
+    assert np.abs(np.diff(tip[:, 0]) - np.diff(shifts)).max() < 3
+    assert list(MediapipeDetector().detect(iter([]))) == []
 
 
 def test_mediapipe_leaves_out_legs_that_are_not_in_the_picture(shared_data):
