@@ -36,7 +36,7 @@ from trainer.objectives import autoencoding_loss, denoising_loss, set_scaling_fa
 from trainer.optimizers import StageOptimizer, WeightAverage
 from trainer.preparation import Preparation
 from trainer.process_lock import give_sign
-from trainer.processes import Processes, join_processes
+from trainer.processes import Processes, join_processes, warn_of_slow_half
 from trainer.run_folder import DRAFT, RunFolder
 from trainer.samples import Sampler, choose_inputs
 from trainer.sharding import WholeModel, require_shardable
@@ -104,6 +104,7 @@ class Trainer:
         folder, config = self.folder, self.config
         if self.processes.is_main:
             folder.write_config(config.to_json() + "\n")
+            warn_of_slow_half(config, self.device)
         self.processes.wait()
         self._clips = self._preparation.clips("train", config.data.num_clips)
         self._held_out = self._preparation.clips("val", config.data.num_val_clips)

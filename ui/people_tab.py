@@ -11,6 +11,7 @@ from ui.events import CHOICE, LATEST, QUIET, RAW
 from ui.fragments import message
 from ui.outcomes import attempt
 from ui.picture_editors import BackgroundEditor, PersonEditor, create_background_editor, create_person_editor
+from ui.picture_files import picture_file
 from ui.picture_work import Prepared, compose_scene, prepare_background, prepare_person
 from ui.pose_work import PoseFound, PoseTask
 from ui.services import Services
@@ -76,7 +77,7 @@ class PeopleTab:
         if outcome.state != "done":
             return {card.prepared: None, card.note: message("error", outcome.message)} | card.editor.hide()
         made: Prepared = outcome.result
-        told = {card.prepared: made.picture, card.note: message(made.kind, made.note)}
+        told = {card.prepared: picture_file(made.picture), card.note: message(made.kind, made.note)}
         return told | card.editor.show(made, changed=used != source)
 
     def show_scene(
@@ -100,7 +101,7 @@ class PeopleTab:
         )
         if outcome.state != "done":
             return {self.scene: gr.update(visible=False), self.scene_note: message("info", outcome.message)}
-        return {self.scene: gr.update(value=outcome.result, visible=True), self.scene_note: ""}
+        return {self.scene: gr.update(value=picture_file(outcome.result), visible=True), self.scene_note: ""}
 
 
 def create_people_tab(services: Services, pose: gr.State, ready: gr.State) -> PeopleTab:

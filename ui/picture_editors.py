@@ -9,6 +9,7 @@ import numpy as np
 from ui.events import CHOICE, QUIET
 from ui.fragments import message
 from ui.outcomes import Outcome, attempt
+from ui.picture_files import picture_file
 from ui.picture_work import KEEP_RGB, REMOVE_RGB, Prepared, clear_background, refine_cut_out, strokes_of
 from ui.services import Services
 
@@ -61,7 +62,7 @@ class PersonEditor:
         """Another cut-out to paint on; `changed`: it is not the uploaded picture's own any more."""
         if made.editable is None:
             return self.hide()
-        value = {"background": made.editable, "layers": [], "composite": None}
+        value = {"background": picture_file(made.editable), "layers": [], "composite": None}
         button = gr.update(value=self.restore_button.value, interactive=changed)
         return {self.box: gr.update(visible=True), self.canvas: value, self.restore_button: button}
 
@@ -112,7 +113,7 @@ class BackgroundEditor:
             return self.hide()
         shown = {
             self.box: gr.update(visible=True, open=made.has_people or changed),
-            self.canvas: {"background": made.editable, "layers": [], "composite": None},
+            self.canvas: {"background": picture_file(made.editable), "layers": [], "composite": None},
             self.restore_button: gr.update(value=self.restore_button.value, interactive=changed),
         }
         return shown if changed else shown | {self.compared: gr.update(value=None, visible=False)}

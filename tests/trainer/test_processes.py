@@ -19,7 +19,7 @@ from tests.trainer.killing import ROOT, weights
 from trainer.config import DataConfig, EpipolarConfig, OptimizerConfig, StageConfig, TrainConfig
 from trainer.events import StepDone, ValidationDone, read_events
 from trainer.loop import Trainer
-from trainer.processes import join_processes
+from trainer.processes import cost_of_half, join_processes, warn_of_slow_half
 from trainer.run_folder import RunFolder
 
 STEPS = {"joint": 3, "together": 2, "vae": 1}
@@ -127,6 +127,19 @@ def test_half_precision_trains_almost_as_full(place, whole, other_precision):
     assert losses[1] == pytest.approx(losses[0], rel=0.03)
     for tensors in weights(half).values():
         assert not any(tensor.dtype == torch.bfloat16 for tensor in tensors.values())
+
+
+@pytest.mark.parametrize(
+    ("cost", "precision", "warns"), [(90.0, "bf16", True), (0.5, "bf16", False), (90.0, "no", False)]
+)
+def test_a_processor_that_imitates_half_precision_is_told_of(place, monkeypatch, caplog, cost, precision, warns):
+    monkeypatch.setattr("trainer.processes.cost_of_half", lambda: cost)
+    warn_of_slow_half(replace(settings(place), mixed_precision=precision), torch.device("cpu"))
+    assert ("90 times" in caplog.text) == warns
+
+
+def test_the_cost_of_half_precision_is_measured():
+    assert 0.05 < cost_of_half() < 5000
 
 
 @pytest.fixture(scope="module")
