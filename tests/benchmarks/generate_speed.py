@@ -58,7 +58,7 @@ def conditional_step(denoiser, conditions, features, latents):
 
 def caching(pipeline) -> None:
     model = pipeline.model
-    conditions = encode(pipeline, random_inputs(model.num_frames, model.width, model.height))
+    conditions = encode(pipeline, random_inputs(model.num_frames, model.width, model.height), model)
     empty, features = pipeline._unconditional(conditions), pipeline.denoiser.control_features(conditions)
     latents = torch.randn(conditions.background_latents.shape)
     cached, uncached = pipeline.denoiser, UncachedDenoiser(**vars(pipeline.denoiser))

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from animateanywhere.config import EpipolarConfig, ModelConfig
 from animateanywhere.errors import Cancelled, InputError
 from animateanywhere.pipeline import AnimateAnywherePipeline
-from tests.tiny import add_tiny_fine_tune, random_inputs, tiny_components
+from tests.tiny import TINY_MODEL, add_tiny_fine_tune, random_inputs, tiny_components
 from tests.trainer.killing import losses, run_with_kills, weights
 from trainer.config import DataConfig, OptimizerConfig, StageConfig, TrainConfig
 from trainer.events import PhaseDone, RunFinished, StepDone, ValidationDone, read_events
@@ -256,7 +256,7 @@ def test_every_trained_parameter_of_a_stage_gets_a_gradient_and_no_other(stage, 
         add_tiny_fine_tune(components)
     trained = stage_parameters(components, get_stage(stage))
     words = encode_prompts(components.tokenizer, components.text_encoder, ["the camera follows"], 8)
-    conditions = replace(encode(components, random_inputs()), prompt_embeds=words)
+    conditions = replace(encode(components, random_inputs(), TINY_MODEL), prompt_embeds=words)
     denoiser = Denoiser(components.transformer, components.pose_controlnet, components.reference_net)
     latents = torch.randn(conditions.background_latents.shape)
     features = denoiser.control_features(conditions)

@@ -4,6 +4,7 @@ import pytest
 import torch
 from diffusers import CogVideoXTransformer3DModel
 from diffusers.hooks import FirstBlockCacheConfig
+from diffusers.models.attention_dispatch import attention_backend
 
 from animateanywhere.models.background_motion_learner import add_background_motion_learner
 from animateanywhere.models.transformer import AnimateAnywhereTransformer3DModel, rotary_embedding
@@ -123,7 +124,8 @@ def test_motion_learner_changes_nothing_at_first_and_something_once_trained():
 
 def test_attention_backends_and_regional_compile_reach_our_blocks():
     _, ours = pair("1.5")
-    ours.set_attention_backend("_native_math")
+    with attention_backend():  # the setting below outlives the model, for all others
+        ours.set_attention_backend("_native_math")
     assert all(b.attn1.processor._attention_backend == "_native_math" for b in ours.transformer_blocks)
     assert ours._repeated_blocks == [type(ours.transformer_blocks[0]).__name__]
 
