@@ -262,8 +262,23 @@ class Glimpse:
         return _wholebody(self.body, seen, width, height)
 
 
-class Follower:
-    """Follows one person from frame to frame. A context manager: it holds running models."""
+class GraphHolder:
+    """A context manager that closes the graphs it holds."""
+
+    _graphs: ExitStack
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_exception) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._graphs.close()
+
+
+class Follower(GraphHolder):
+    """Follows one person from frame to frame."""
 
     def __init__(self, square: Square):
         with ExitStack() as graphs:
@@ -277,15 +292,6 @@ class Follower:
         self.square = square
         self.glimpse: Glimpse | None = None
         """Of the last frame."""
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_exception) -> None:
-        self.close()
-
-    def close(self) -> None:
-        self._graphs.close()
 
     def step(self, frame: np.ndarray) -> bool:
         """Update `glimpse` and `square`; False if the person is lost."""

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 import numpy as np
 
 from animateanywhere.native_stderr import without_native_chatter
-from animateanywhere.pose.mediapipe_detector import Finder, Follower, Graph, MediapipeDetector, Square
+from animateanywhere.pose.mediapipe_detector import Finder, Follower, Graph, GraphHolder, MediapipeDetector, Square
 from animateanywhere.pose.sequence import BODY, SEEN_CONFIDENCE
 
 _BODY_MASK_GRAPH = """
@@ -74,8 +74,8 @@ def foreground_mask(image: np.ndarray) -> np.ndarray:
     )
 
 
-class PersonMasker:
-    """Marks one person, whose joints are known, in picture after picture. A context manager: it holds running models.
+class PersonMasker(GraphHolder):
+    """Marks one person, whose joints are known, in picture after picture.
 
     Two models decide together: one looks along the body, the other at the picture around it.
     """
@@ -84,15 +84,6 @@ class PersonMasker:
         self._graphs = ExitStack()
         self._body: Graph | None = None
         self._picture: Graph | None = None
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_exception) -> None:
-        self.close()
-
-    def close(self) -> None:
-        self._graphs.close()
 
     def mask(self, image: np.ndarray, joints: np.ndarray, square: Square | None = None) -> np.ndarray | None:
         """How surely each pixel of uint8 [H, W, 3] belongs to the person with `joints` [133, 3]: float32 [H, W], 0..1.
