@@ -150,6 +150,9 @@ class TrainConfig:
     """Probability of dropping person, background, pose and prompt together."""
     drop_each: float = 0.05
     """Probability of dropping each of them alone."""
+    drop_caption_part: float = 0.0
+    """Probability that a clip loses a part of its caption, between commas: of 'a person walks, the camera follows' often one half
+    is left, and sometimes nothing. People say one of both, or nothing at all."""
     save_every: int = 250
     """Steps between checkpoints."""
     keep_last: int = 2
@@ -188,6 +191,8 @@ class TrainConfig:
                 raise InputError(f"{name} {getattr(self, name)}: expected {least} or more")
         if not 0.0 <= self.drop_all + 4 * self.drop_each <= 1.0:
             raise InputError(f"drop_all {self.drop_all} + 4 x drop_each {self.drop_each}: expected at most 1")
+        if not 0.0 <= self.drop_caption_part < 1.0:
+            raise InputError(f"drop_caption_part {self.drop_caption_part}: expected 0 or more and less than 1")
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self), indent=2)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -225,12 +226,16 @@ class TrainingBatch:
     reference: torch.Tensor  # [B, 1, C, h, w]
     first_frame: torch.Tensor  # [B, 1, C, h, w]
     background_pixels: torch.Tensor  # uint8 [B, H, W, 3]
-    human_mask: torch.Tensor  # bool [B, T, H, W]
     clips: list[Path]
     captions: list[str]
     share: Share
     drawn: list["ClipLabels"]
     """Labels of the whole batch, `share.total` of them."""
+
+    @cached_property
+    def human_mask(self) -> torch.Tensor:
+        """bool [B, T, H, W]; unpacked for those who ask."""
+        return torch.stack([labels.human_mask() for labels in self.share.of(self.drawn)])
 
 
 def read_window(path: Path, start: int, count: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -319,7 +324,6 @@ def _batch_of(drawn: list[_Member], share: Share) -> TrainingBatch:
     return TrainingBatch(
         **stacked,
         background_pixels=torch.stack([member.tensors["background_pixels"] for member in chosen]),
-        human_mask=torch.stack([member.labels.human_mask() for member in chosen]),
         clips=[member.path for member in chosen],
         captions=[member.caption for member in chosen],
         share=share,

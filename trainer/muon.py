@@ -1,5 +1,7 @@
 """Muon: momentum whose matrix is replaced by its nearest semi-orthogonal one, so that every direction learns at one pace."""
 
+from collections import defaultdict
+
 import torch
 
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
@@ -7,18 +9,18 @@ _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 
 
 def orthogonalise(update: torch.Tensor, steps: int = 5) -> torch.Tensor:
-    """Roughly U V^T of an `[m, n]` matrix U S V^T: singular values end within about 0.7 and 1.2.
+    """Roughly U V^T of every matrix U S V^T in `[..., m, n]`: singular values end within about 0.7 and 1.2.
 
     Source: Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural networks".
     """
     a, b, c = _COEFFICIENTS
-    tall = update.shape[0] > update.shape[1]
-    x = update.T if tall else update
-    x = x / (x.norm() + 1e-7)
+    tall = update.shape[-2] > update.shape[-1]
+    x = update.mT if tall else update
+    x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
     for _ in range(steps):
-        gram = x @ x.T
+        gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x
-    return x.T if tall else x
+    return x.mT if tall else x
 
 
 class Muon(torch.optim.Optimizer):
@@ -34,16 +36,24 @@ class Muon(torch.optim.Optimizer):
     def step(self, closure=None):
         """One update of every parameter that has a gradient."""
         for group in self.param_groups:
+            alike = defaultdict(list)
             for parameter in group["params"]:
                 if parameter.grad is not None:
-                    self._update(parameter, group)
+                    alike[parameter.flatten(1).shape, parameter.device].append(parameter)
+            for parameters in alike.values():
+                self._update(parameters, group)
 
-    def _update(self, parameter, group) -> None:
-        state = self.state[parameter]
-        if not state:
-            state["momentum"] = torch.zeros_like(parameter)
-        state["momentum"].lerp_(parameter.grad, 1 - group["momentum"])
-        update = parameter.grad.lerp(state["momentum"], group["momentum"]).flatten(1)
-        scale = max(1.0, update.shape[0] / update.shape[1]) ** 0.5
-        parameter.mul_(1 - group["lr"] * group["weight_decay"])
-        parameter.add_(orthogonalise(update).view_as(parameter), alpha=-group["lr"] * scale)
+    def _update(self, parameters, group) -> None:
+        """Parameters of one shape, side by side: by itself, a small matrix leaves a GPU idle."""
+        for parameter in parameters:
+            if not self.state[parameter]:
+                self.state[parameter]["momentum"] = torch.zeros_like(parameter)
+        gradients = [parameter.grad for parameter in parameters]
+        momenta = [self.state[parameter]["momentum"] for parameter in parameters]
+        torch._foreach_lerp_(momenta, gradients, 1 - group["momentum"])
+        ahead = torch._foreach_lerp(gradients, momenta, group["momentum"])
+        update = orthogonalise(torch.stack([each.flatten(1) for each in ahead]))
+        scale = max(1.0, update.shape[-2] / update.shape[-1]) ** 0.5
+        torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
+        changes = [change.view_as(parameter) for change, parameter in zip(update, parameters, strict=True)]
+        torch._foreach_add_(parameters, changes, alpha=-group["lr"] * scale)

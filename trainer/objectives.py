@@ -33,6 +33,8 @@ START_GAIN = torch.tensor([1.5, 4.0, 4.0])
 """Colour differences are a fourth as strong as brightness; unweighted, a small VAE learns grey pictures for thousands of steps."""
 LATENT_WEIGHT = 1e-3
 """On mean squared latents: keeps them near unit size."""
+_MOST_PARTS = 8
+"""Of a caption: what comes after is lost or kept with the last of them."""
 WINDOW_FRAMES = 8
 """Decoded for the perceptual loss: a whole clip would cost more than everything else together."""
 LATENT_NOISE = 0.05
@@ -102,9 +104,9 @@ def _weights(batch: TrainingBatch, clean: torch.Tensor, config: TrainConfig) -> 
     """Of every place of the share's latents in their loss, and the mean over the whole batch."""
     if config.human_weight == 1:
         return None, None
-    masks = [labels.human_mask()[None] for labels in batch.drawn]
-    by_clip = [human_weight(mask, (1, *clean.shape[1:]), config.human_weight).to(clean.device) for mask in masks]
-    return torch.cat(batch.share.of(by_clip)), torch.cat(by_clip).mean()
+    masks = torch.stack([labels.human_mask() for labels in batch.drawn]).to(clean.device)
+    weights = human_weight(masks, (len(masks), *clean.shape[1:]), config.human_weight)
+    return batch.share.of(weights), weights.mean()
 
 
 def _perceptual_term(vae, network, batch, guess, timestep, config, generator) -> torch.Tensor | None:
@@ -167,7 +169,8 @@ def _conditions(components, batch, stage, config, generator) -> Conditions:
     dropped = dropped_conditions(draw, config.drop_all, config.drop_each) & set(stage.drops)
     from_video = float(torch.rand((), generator=generator)) < stage.first_frame_share
     background = batch.first_frame if from_video else _background(components, batch, generator)
-    prompts = ["" if "prompt" in dropped else caption for caption in batch.captions]
+    prompts = shortened_captions(batch.captions, config.drop_caption_part, batch.share, generator)
+    prompts = ["" if "prompt" in dropped else prompt for prompt in prompts]
     conditions = _assembled(components, batch, background, prompts, config)
     human = "human" in dropped or not stage.uses_reference
     pose = "pose" in dropped or not stage.uses_pose
@@ -205,6 +208,17 @@ def dropped_conditions(draw: float, drop_all: float, drop_each: float) -> set[st
         return set(names)
     alone = int((draw - drop_all) / drop_each) if drop_each else len(names)
     return set(names[alone : alone + 1])
+
+
+def shortened_captions(captions: list[str], drop: float, share: Share, generator: torch.Generator) -> list[str]:
+    """The share's captions without some of their parts between commas; each is lost with probability `drop`."""
+    if not drop:
+        return captions
+    lost = share.of(torch.rand(share.total, _MOST_PARTS, generator=generator)) < drop
+    return [
+        ", ".join(part for part, gone in zip(caption.split(", ", _MOST_PARTS - 1), row, strict=False) if not gone)
+        for caption, row in zip(captions, lost.tolist(), strict=True)
+    ]
 
 
 @torch.no_grad()

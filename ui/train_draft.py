@@ -75,6 +75,7 @@ LABELS = {
     ("ema_decay",): "Averaging of weights (EMA)",
     ("drop_all",): "Probability of dropping all inputs",
     ("drop_each",): "Probability of dropping each input",
+    ("drop_caption_part",): "Probability of dropping a part of a caption",
     ("max_skipped_steps",): "Steps skipped in a row at most",
 }
 """Of fields whose own name says too little on a form."""

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from animateanywhere.losses import one_step_clean, velocity_target
-from trainer.objectives import crop_window
+from trainer.objectives import crop_window, shortened_captions
+from trainer.shares import Share
 from trainer.term_gradients import TermGradients
 
 
@@ -53,3 +54,30 @@ def test_gradient_norms_are_each_terms_own_and_leave_the_graph():
     norms = gradients.norms(["square", "other", "absent"])
     assert norms == pytest.approx({"square": 5.0, "other": 2.0, "absent": 0.0})
     assert parameters[0].grad.tolist() == [3.0, 4.0]
+
+
+def test_captions_lose_each_of_their_parts_as_often_as_asked_for():
+    count, generator = 4000, torch.Generator().manual_seed(0)
+    left = shortened_captions(["a person walks, the camera follows"] * count, 0.35, Share.whole(count), generator)
+    shares = {words: left.count(words) / count for words in set(left)}
+    expected = {
+        "a person walks, the camera follows": 0.65**2,
+        "a person walks": 0.65 * 0.35,
+        "the camera follows": 0.65 * 0.35,
+        "": 0.35**2,
+    }
+    assert shares == pytest.approx(expected, abs=0.03)
+
+
+def test_a_clip_keeps_the_same_part_of_its_caption_whoever_computes_it():
+    captions = [f"{word} one, {word} two" for word in "abcdefgh"]
+    whole = shortened_captions(captions, 0.5, Share.whole(8), torch.Generator().manual_seed(1))
+    half = shortened_captions(captions[4:], 0.5, Share(4, 8, 8), torch.Generator().manual_seed(1))
+    assert whole[4:] == half and set(whole) != set(captions)
+
+
+def test_captions_stay_and_nothing_is_drawn_where_no_part_is_to_be_lost():
+    generator = torch.Generator().manual_seed(2)
+    before = generator.get_state()
+    assert shortened_captions(["a, b"], 0.0, Share.whole(1), generator) == ["a, b"]
+    assert torch.equal(before, generator.get_state())
