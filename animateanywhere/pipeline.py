@@ -116,11 +116,9 @@ class AnimateAnywherePipeline(DiffusionPipeline):
             for name, branch_conditions, features in branches:
                 cancel.raise_if_set()
                 with self.transformer.cache_context(name):
-                    velocities.append(
-                        self.denoiser.velocity(
-                            latents, timestep.expand(len(latents)), branch_conditions, features
-                        ).float()
-                    )
+                    noisy = latents.to(branch_conditions.background_latents.dtype)
+                    moment = timestep.expand(len(latents))
+                    velocities.append(self.denoiser.velocity(noisy, moment, branch_conditions, features).float())
             velocity = velocities[0]
             if guidance != 1.0:
                 velocity = velocities[1] + guidance * (velocities[0] - velocities[1])
@@ -144,7 +142,7 @@ class AnimateAnywherePipeline(DiffusionPipeline):
 
 
 class _Stepper:
-    """One interface over both samplers; every random number comes from `seed`, drawn on the CPU."""
+    """One interface over both samplers, in float32; every random number comes from `seed`, drawn on the CPU."""
 
     def __init__(self, scheduler, steps: int, seed: int, device):
         self._scheduler = scheduler
@@ -154,17 +152,17 @@ class _Stepper:
         self.timesteps = scheduler.timesteps
 
     def noise(self, like: torch.Tensor) -> torch.Tensor:
-        return torch.randn(like.shape, generator=self._generator).to(like) * self._scheduler.init_noise_sigma
+        return torch.randn(like.shape, generator=self._generator).to(like.device) * self._scheduler.init_noise_sigma
 
     def step(self, velocity, index: int, latents):
         timestep = self.timesteps[index]
         if isinstance(self._scheduler, CogVideoXDDIMScheduler):
-            return self._scheduler.step(velocity, timestep, latents, return_dict=False)[0].to(latents.dtype)
+            return self._scheduler.step(velocity, timestep, latents, return_dict=False)[0]
         earlier = self.timesteps[index - 1] if index else None
         latents, self._previous = self._scheduler.step(
             velocity, self._previous, timestep, earlier, latents, generator=self._generator, return_dict=False
         )
-        return latents.to(velocity.dtype)
+        return latents
 
 
 class _Clock:

@@ -51,6 +51,10 @@ def _paper_stages(optimizer: OptimizerConfig) -> tuple[StageConfig, ...]:
     return tuple(StageConfig(name, n, batch_size=8, optimizer=optimizer) for name, n in steps.items())
 
 
+_FIT_5B = dict(mixed_precision="bf16", gradient_checkpointing="blocks", offload_frozen=True)
+"""Without these a clip of the paper's size has no room beside the weights on any GPU."""
+
+
 def _finetune_5b(stage: str) -> TrainConfig:
     return TrainConfig(
         architecture="cogvideox1.5-5b",
@@ -58,6 +62,7 @@ def _finetune_5b(stage: str) -> TrainConfig:
         stages=(StageConfig(stage, num_steps=1000, batch_size=1, optimizer=_FINETUNE_5B),),
         perceptual_network=_VGG,
         save_every=100,
+        **_FIT_5B,
     )
 
 
@@ -112,6 +117,7 @@ PRESETS = {
         stages=_paper_stages(_PAPER),
         perceptual_network=_VGG,
         save_every=500,
+        **_FIT_5B,
     ),
     "cogvideox1.5-5b-lora": TrainConfig(
         architecture="cogvideox1.5-5b",
@@ -120,6 +126,7 @@ PRESETS = {
         stages=_paper_stages(_PAPER_LORA),
         perceptual_network=_VGG,
         save_every=500,
+        **_FIT_5B,
     ),
     "finetune-bml": _finetune_5b("bml-only"),
     "finetune-lora": _finetune_5b("lora"),

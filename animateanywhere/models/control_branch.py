@@ -38,8 +38,8 @@ class ControlBranch(ModelMixin, ConfigMixin, PeftAdapterMixin, VideoTrunk):
         if kind == "lora":
             branch.borrow(transformer)
         else:
-            names = branch.state_dict().keys() & transformer.state_dict().keys()
-            branch.load_state_dict({name: transformer.state_dict()[name] for name in names}, strict=False)
+            own, base = branch.state_dict().keys(), transformer.state_dict()
+            branch.load_state_dict({name: base[name] for name in own & base.keys()}, strict=False)
         return branch if branch.dtype == transformer.dtype else branch.to(transformer.dtype)
 
     def borrow(self, transformer):

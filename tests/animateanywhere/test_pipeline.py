@@ -62,6 +62,15 @@ def test_seed_decides_the_video(pipeline, scheduler):
     assert not np.array_equal(first, other)
 
 
+@pytest.mark.parametrize("scheduler", ["ddim", "dpm"])
+def test_half_precision_makes_nearly_the_same_video(scheduler, tmp_path):
+    make_tiny_model(tmp_path, "copy")
+    whole, half = (AnimateAnywherePipeline.from_model(str(tmp_path), d) for d in (torch.float32, torch.bfloat16))
+    settings = dict(num_inference_steps=4, guidance_scale=1.5, seed=3, scheduler=scheduler)
+    expected, got = (made(random_inputs(), **settings).astype(int) for made in (whole, half))
+    assert 0 < np.abs(got - expected).mean() < 4
+
+
 def test_each_branch_network_runs_once_per_video(pipeline):
     with (
         CallCounter(pipeline.pose_controlnet) as pose,
