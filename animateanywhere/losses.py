@@ -68,13 +68,11 @@ def latent_loss(velocity_pred, velocity, weight: torch.Tensor | None = None, mea
     return (error * (weight / (weight.mean() if mean_weight is None else mean_weight))).mean()
 
 
-def human_weight(human_mask: torch.Tensor, latent_shape: torch.Size, weight: float) -> torch.Tensor:
-    """`weight` at latents in which the person is seen in any pixel, 1 elsewhere.
+def person_cells(human_mask: torch.Tensor, latent_shape: tuple[int, int, int, int]) -> torch.Tensor:
+    """Latents in which the person is seen in any pixel.
 
-    `human_mask` bool `[B, T, H, W]`, `latent_shape` (B, F, C, h, w) of the same clip -> float32 `[B, F, 1, h, w]`.
+    `human_mask` bool `[T, H, W]`, `latent_shape` (F, C, h, w) of the same clip -> bool `[F, 1, h, w]`.
     """
-    batch, frames, _, height, width = latent_shape
-    seen = torch.nn.functional.adaptive_max_pool3d(
-        human_mask[:, None].float(), (frames, height, width)
-    )  # [B, 1, F, h, w]
-    return 1 + (weight - 1) * seen.transpose(1, 2)
+    frames, _, height, width = latent_shape
+    seen = torch.nn.functional.adaptive_max_pool3d(human_mask[None].float(), (frames, height, width))
+    return seen.transpose(0, 1) > 0

@@ -10,7 +10,7 @@ import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from animateanywhere.conditioning import encode_frames
 from animateanywhere.config import ModelConfig, PoseStyle
 from animateanywhere.errors import InputError
 from animateanywhere.geometry.cameras import CameraPath
+from animateanywhere.losses import person_cells
 from animateanywhere.memory import keep_freed_memory
 from animateanywhere.pose.draw import draw_pose
 from animateanywhere.pose.sequence import PoseSequence
@@ -118,7 +119,8 @@ def stage_world_clips(
     `num_cores`: how many processes render if `data` does not say it. Raises InputError when the disk is full or a rendering
     process was killed.
     """
-    folder = Path(data.folder) / f"{split}-{model.width}x{model.height}x{model.num_frames}"
+    near = f"-near{data.near_share:g}" if data.near_share else ""
+    folder = Path(data.folder) / f"{split}-{model.width}x{model.height}x{model.num_frames}{near}"
     folder.mkdir(parents=True, exist_ok=True)
     wanted = {seed: folder / f"{seed:09d}.safetensors" for seed in split_seeds(split, data.first_clip, data.num_clips)}
     missing = {seed: path for seed, path in wanted.items() if not path.exists()}
@@ -168,13 +170,29 @@ def _render_to(path: Path, seed: int, data: DataConfig, model: ModelConfig) -> N
 def render_training_clip(seed: int, data: DataConfig, model: ModelConfig, textures: str = "auto") -> StageClip:
     """One clip at the model's size; the seed also decides the orientation. `textures`: as in `render_clip`."""
     width, height = clip_size(seed, data, model)
-    return render_clip(seed, num_frames=model.num_frames, width=width, height=height, fps=model.fps, textures=textures)
+    return render_clip(
+        seed, num_frames=model.num_frames, width=width, height=height, fps=model.fps,
+        textures=textures, framing=framing_of(seed, data),
+    )  # fmt: skip
 
 
 def clip_size(seed: int, data: DataConfig, model: ModelConfig) -> tuple[int, int]:
     """(W, H) in pixels of a seed's clip: a share of them is portrait."""
-    portrait = (seed * 2654435761 % 2**32) / 2**32 < data.portrait_share
+    portrait = _spread(seed, _PORTRAIT) < data.portrait_share
     return (model.height, model.width) if portrait else (model.width, model.height)
+
+
+def framing_of(seed: int, data: DataConfig) -> str | None:
+    """Of a seed's clip, a row of the photographers' FRAMINGS: a share of them is near. None: what the seed says."""
+    return "hips" if _spread(seed, _NEAR) < data.near_share else None
+
+
+_PORTRAIT, _NEAR = 2654435761, 2246822519
+"""Odd numbers: each spreads neighbouring seeds evenly over 0..1, and they do so independently of each other."""
+
+
+def _spread(seed: int, multiplier: int) -> float:
+    return seed * multiplier % 2**32 / 2**32
 
 
 CROP_PX = 64
@@ -262,6 +280,7 @@ class ClipLabels:
     mask_shape: tuple[int, int, int]
     camera: CameraPath | None
     """None: not to be trusted."""
+    _cells: dict[tuple, torch.Tensor] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def read(cls, path: Path) -> "ClipLabels":
@@ -283,6 +302,13 @@ class ClipLabels:
         """bool [T, H, W]."""
         bits = np.unpackbits(self.mask_bits, count=int(np.prod(self.mask_shape)))
         return torch.from_numpy(bits.reshape(self.mask_shape).astype(bool))
+
+    def person_cells(self, latent_shape: tuple[int, int, int, int]) -> torch.Tensor:
+        """bool [F, 1, h, w]: as in animateanywhere/losses.py. Kept, as pooling whole masks takes longer than a GPU's step."""
+        key = tuple(latent_shape)
+        if key not in self._cells:
+            self._cells[key] = person_cells(self.human_mask(), key)
+        return self._cells[key]
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from animateanywhere.conditioning import (
 from animateanywhere.denoiser import Denoiser
 from animateanywhere.epipolar_loss import EpipolarConstraint, EpipolarTerm, draw_constraint
 from animateanywhere.epipolar_rows import background_tokens
-from animateanywhere.losses import LossTerms, human_weight, latent_loss, one_step_clean, velocity_target
+from animateanywhere.losses import LossTerms, latent_loss, one_step_clean, velocity_target
 from animateanywhere.perceptual import PerceptualNetwork, perceptual_loss
 from trainer.config import TrainConfig
 from trainer.dataset import TrainingBatch, TrainingClip, read_window
@@ -57,7 +57,7 @@ def autoencoding_loss(vae, crops: torch.Tensor, generator: torch.Generator, shar
     """
     pixels = pixels_to_model(crops).to(vae.device)
     latents = vae.encode(pixels).latent_dist.mode()
-    noise = share.normal(latents.shape[1:], generator).to(latents)
+    noise = share.normal(latents.shape[1:], generator, latents.device).to(latents)
     decoded = vae.decode(latents + LATENT_NOISE * noise).sample
     mixing = (COLOUR * LOSS_GAIN[:, None]).to(pixels)
     got, truth = (torch.einsum("oc,bcthw->bothw", mixing, clip) for clip in (decoded, pixels))
@@ -79,9 +79,9 @@ def denoising_loss(
     share = batch.share
     device, scaling = components.transformer.device, components.vae.config.scaling_factor
     conditions = _conditions(components, batch, stage, config, generator)
-    clean = (batch.video * scaling).to(device)
+    clean = batch.video.to(device) * scaling
     timestep = share.integers(1000, generator)
-    noise = share.normal(clean.shape[1:], generator).to(device)
+    noise = share.normal(clean.shape[1:], generator, device)
     noisy, velocity = velocity_target(clean, noise, components.scheduler.alphas_cumprod, timestep)
     denoiser = Denoiser(components.transformer, components.pose_controlnet, components.reference_net)
     inputs = (noisy, timestep.to(device), conditions, denoiser.control_features(conditions))
@@ -104,8 +104,8 @@ def _weights(batch: TrainingBatch, clean: torch.Tensor, config: TrainConfig) -> 
     """Of every place of the share's latents in their loss, and the mean over the whole batch."""
     if config.human_weight == 1:
         return None, None
-    masks = torch.stack([labels.human_mask() for labels in batch.drawn]).to(clean.device)
-    weights = human_weight(masks, (len(masks), *clean.shape[1:]), config.human_weight)
+    cells = torch.stack([labels.person_cells(clean.shape[1:]) for labels in batch.drawn]).to(clean.device)
+    weights = 1 + (config.human_weight - 1) * cells.float()
     return batch.share.of(weights), weights.mean()
 
 
@@ -225,13 +225,13 @@ def shortened_captions(captions: list[str], drop: float, share: Share, generator
 def _background(components: Components, batch: TrainingBatch, generator: torch.Generator | None) -> torch.Tensor:
     """Background latents; with a generator, the base model's image-noise augmentation: sigma = exp(N(-3, 0.5)) on pixels
     in [-1, 1]."""
-    pixels = pixels_to_model(batch.background_pixels[:, None])  # [B, 3, 1, H, W]
-    if generator is not None:
-        sigma = torch.exp(batch.share.normal((1, 1, 1, 1), generator) * 0.5 - 3.0)
-        pixels = pixels + sigma * batch.share.normal(pixels.shape[1:], generator)
     vae = components.vae
     with visiting(vae, components.transformer.device):
-        return vae.encode(pixels.to(vae.device, vae.dtype)).latent_dist.mode().transpose(1, 2)
+        pixels = pixels_to_model(batch.background_pixels[:, None].to(vae.device))  # [B, 3, 1, H, W]
+        if generator is not None:
+            sigma = torch.exp(batch.share.normal((1, 1, 1, 1), generator).to(pixels) * 0.5 - 3.0)
+            pixels = pixels + sigma * batch.share.normal(pixels.shape[1:], generator, pixels.device)
+        return vae.encode(pixels.to(vae.dtype)).latent_dist.mode().transpose(1, 2)
 
 
 @torch.no_grad()

@@ -37,9 +37,16 @@ class Share:
         """Of what the whole batch has, a list or a tensor `[total, ...]`, this share's part."""
         return rows[self.start : self.stop]
 
-    def normal(self, shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
-        """Normal noise `[len(self), *shape]`."""
-        return self.of(torch.randn((self.total, *shape), generator=generator))
+    def normal(self, shape: tuple[int, ...], generator: torch.Generator, device="cpu") -> torch.Tensor:
+        """Normal noise `[len(self), *shape]` on `device`.
+
+        A GPU draws it itself, from a seed of the generator's: it would wait for the processor longer than for anything else.
+        """
+        device = torch.device(device)
+        if device.type != "cpu":
+            seed = int(torch.randint(2**62, (), generator=generator))
+            generator = torch.Generator(device).manual_seed(seed)
+        return self.of(torch.randn((self.total, *shape), generator=generator, device=device))
 
     def uniform(self, generator: torch.Generator) -> torch.Tensor:
         """`[len(self)]` in [0, 1)."""

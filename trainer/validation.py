@@ -23,7 +23,7 @@ def held_out_loss(components: Components, clips: LatentClips, stage: Stage, conf
     for number, batch in enumerate(clips.one_by_one()):
         conditions = clean_conditions(components, batch, stage, config)
         features = denoiser.control_features(conditions)
-        clean = (batch.video * scaling).to(device)
+        clean = batch.video.to(device) * scaling
         noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(number)).to(device)
         for moment in TIMESTEPS:
             timestep = torch.tensor([moment])

@@ -219,18 +219,24 @@ def choose_photographer(rng: np.random.Generator, travels: bool) -> str:
 
 
 # (share of the shots, person height / picture height, height of the aim / person height, most of it upright)
-_FRAMINGS = (
-    (0.12, (1.0, 1.35), (0.66, 0.76), 1.1),  # from the knees up
-    (0.12, (1.4, 2.3), (0.72, 0.95), 1.6),  # from the hips up, or head and shoulders
-    (0.76, (0.52, 0.82), (0.48, 0.6), 0.82),  # the whole body
-)
+FRAMINGS = {
+    "knees": (0.12, (1.0, 1.35), (0.66, 0.76), 1.1),  # from the knees up
+    "hips": (0.12, (1.4, 2.3), (0.72, 0.95), 1.6),  # from the hips up, or head and shoulders
+    "whole": (0.76, (0.52, 0.82), (0.48, 0.6), 0.82),
+}
 
 
-def sample_framing(rng: np.random.Generator, person_height: float, width: int, height: int) -> Framing:
-    """Draw a view: mostly the whole person at 50-80 % of the height, now and then a half body or head and shoulders."""
+def sample_framing(
+    rng: np.random.Generator, person_height: float, width: int, height: int, framing: str | None = None
+) -> Framing:
+    """Draw a view: mostly the whole person at 50-80 % of the height, now and then a half body or head and shoulders.
+
+    `framing`, a row of FRAMINGS, replaces the drawn one.
+    """
     focal = float(rng.uniform(0.8, 1.15)) * max(width, height) * (1.0 if width >= height else 0.85)
-    row = np.searchsorted(np.cumsum([share for share, *_ in _FRAMINGS]), rng.random(), side="right")
-    _, fills, aims, most_upright = _FRAMINGS[min(int(row), len(_FRAMINGS) - 1)]
+    row = np.searchsorted(np.cumsum([share for share, *_ in FRAMINGS.values()]), rng.random(), side="right")
+    drawn = list(FRAMINGS)[min(int(row), len(FRAMINGS) - 1)]
+    _, fills, aims, most_upright = FRAMINGS[framing or drawn]
     fill = rng.uniform(*fills)
     if width < height:
         fill = min(fill, most_upright) * 0.92

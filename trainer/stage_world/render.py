@@ -12,7 +12,7 @@ from trainer.stage_world.cast import Rays
 from trainer.stage_world.clip import StageClip
 from trainer.stage_world.labels import camera_rays, centre_depth, intrinsics_px, person_masks, project_joints
 from trainer.stage_world.person import actor_cones
-from trainer.stage_world.photographer import PHOTOGRAPHERS, look
+from trainer.stage_world.photographer import FRAMINGS, PHOTOGRAPHERS, look
 from trainer.stage_world.reference import render_reference
 from trainer.stage_world.shading import Shader, add_props, empty_scene_canvas, paint_cones, shade_background
 from trainer.stage_world.shadow import cast_shadow
@@ -34,17 +34,18 @@ def render_clip(
     textures: Literal["auto", "procedural"] = "auto",
     action: str | None = None,
     photographer: str | None = None,
+    framing: str | None = None,
 ) -> StageClip:
     """Render the clip of a seed: the same arguments on the same device give the same clip.
 
     `textures="auto"` also uses photographs that installed packages carry, if there are any; `"procedural"` never does.
-    `action` and `photographer` replace the drawn ones.
+    `action`, `photographer` and `framing` replace the drawn ones.
     Raises InputError on a negative seed, an unknown name, a size below 16x16, no frames or fps below 0.1.
     """
-    _check(seed, num_frames, width, height, fps, textures, action, photographer)
+    _check(seed, num_frames, width, height, fps, textures, action=action, photographer=photographer, framing=framing)
     shot = plan_shot(
         seed, num_frames=num_frames, width=width, height=height, fps=fps,
-        textures=textures, action=action, photographer=photographer,
+        textures=textures, action=action, photographer=photographer, framing=framing,
     )  # fmt: skip
     camera_from_world = look(shot.camera_path)
     rays = camera_rays(camera_from_world, shot.camera_path.focal_px, width, height, device)
@@ -97,7 +98,7 @@ def _render(shot: Shot, rays: Rays) -> dict[str, np.ndarray]:
     )
 
 
-def _check(seed, num_frames, width, height, fps, textures, action, photographer):
+def _check(seed, num_frames, width, height, fps, textures, **chosen):
     if seed < 0:
         raise InputError(f"seed {seed}: expected a whole number from 0 on")
     if num_frames < 1 or min(width, height) < 16 or fps < 0.1:
@@ -106,10 +107,9 @@ def _check(seed, num_frames, width, height, fps, textures, action, photographer)
         )
     if textures not in ("auto", "procedural"):
         raise InputError(f"textures {textures!r}: expected 'auto' or 'procedural'")
-    if action is not None and action not in ACTIONS:
-        raise InputError(f"action {action!r}: expected one of {', '.join(ACTIONS)}")
-    if photographer is not None and photographer not in PHOTOGRAPHERS:
-        raise InputError(f"photographer {photographer!r}: expected one of {', '.join(PHOTOGRAPHERS)}")
+    for what, known in (("action", ACTIONS), ("photographer", PHOTOGRAPHERS), ("framing", FRAMINGS)):
+        if chosen[what] is not None and chosen[what] not in known:
+            raise InputError(f"{what} {chosen[what]!r}: expected one of {', '.join(known)}")
 
 
 def _to_uint8(colour: torch.Tensor) -> np.ndarray:

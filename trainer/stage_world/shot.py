@@ -33,11 +33,13 @@ def plan_shot(
     textures: Literal["auto", "procedural"],
     action: str | None,
     photographer: str | None,
+    framing: str | None = None,
 ) -> Shot:
     """The take of this seed with clothes on and a place around it."""
     take = plan_take(
-        seed, num_frames=num_frames, width=width, height=height, fps=fps, action=action, photographer=photographer
-    )
+        seed, num_frames=num_frames, width=width, height=height, fps=fps,
+        action=action, photographer=photographer, framing=framing,
+    )  # fmt: skip
     actor = cast_actor(random_stream(seed, 0))  # draws the same shape as the take's before the clothes
     scene = build_scene(
         random_stream(seed, 3),

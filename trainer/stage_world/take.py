@@ -53,6 +53,7 @@ def plan_take(
     fps: float,
     action: str | None = None,
     photographer: str | None = None,
+    framing: str | None = None,
 ) -> Take:
     """Draw a take. Each part has its own random stream, so that a change to one leaves the others of a seed alone."""
     shape, rng = sample_shape(random_stream(seed, 0)), random_stream(seed, 1)
@@ -61,14 +62,14 @@ def plan_take(
     in_place = bool(ACTIONS[action].travels and rng.random() < _TREADMILL_SHARE)
     drawn = choose_photographer(rng, ACTIONS[action].travels and not in_place)
     photographer = photographer or ("hold" if in_place else drawn)
-    framing = sample_framing(random_stream(seed, 2), shape.height, width, height)
-    heading = _choose_heading(rng, action, photographer) - framing.view_yaw
+    view = sample_framing(random_stream(seed, 2), shape.height, width, height, framing)
+    heading = _choose_heading(rng, action, photographer) - view.view_yaw
     style = sample_style(rng)
     performance = perform(action, shape, style, num_frames, fps, heading=heading, in_place=in_place)
-    path = PHOTOGRAPHERS[photographer].shoot(watch(performance.root, fps), framing)
-    sentence = PHOTOGRAPHERS[photographer].sentences[0 if framing.side > 0 else 1]
+    path = PHOTOGRAPHERS[photographer].shoot(watch(performance.root, fps), view)
+    sentence = PHOTOGRAPHERS[photographer].sentences[0 if view.side > 0 else 1]
     caption = caption_of(action, sentence, in_place)
-    return Take(shape, action, in_place, performance, photographer, framing, path, sentence, caption)
+    return Take(shape, action, in_place, performance, photographer, view, path, sentence, caption)
 
 
 @dataclass(frozen=True)

@@ -143,7 +143,7 @@ def test_reference_shows_the_same_person_on_the_flat_canvas(seed):
 def test_bad_arguments_are_one_clear_line():
     for bad in (
         dict(seed=-1), dict(seed=0, num_frames=0), dict(seed=0, width=8), dict(seed=0, fps=0.0), dict(seed=0, textures="none"),
-        dict(seed=0, action="fly"), dict(seed=0, photographer="drone"),
+        dict(seed=0, action="fly"), dict(seed=0, photographer="drone"), dict(seed=0, framing="feet"),
     ):  # fmt: skip
         with pytest.raises(InputError) as error:
             render_clip(**bad)
