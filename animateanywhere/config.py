@@ -180,7 +180,8 @@ class EpipolarConfig:
     person_margin: int = 1
     """Tokens around the person that are not counted as background."""
     tier: Literal["auto", "dense", "chunked", "triton"] = "auto"
-    """How it is computed: same values, different memory and speed."""
+    """How it is computed: same values, different memory and speed. auto: Triton's kernels on a CUDA GPU that has them, else
+    chunked."""
 
     def __post_init__(self):
         choices = dict(

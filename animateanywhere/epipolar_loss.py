@@ -7,6 +7,7 @@ sizes. `chunked`: some rows at a time, the gradient computed along with the valu
 Legend: B batch, N heads, Q query tokens, K keys, E head width, F token frames, T tokens of one frame, S text tokens.
 """
 
+import importlib.util
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -113,13 +114,23 @@ def epipolar_loss(
             f"{layout.num_keys} (text, {layout.token_shape} video tokens, reference)"
         )
     with torch.autocast(query.device.type, enabled=False):
-        if config.tier == "dense":
+        tier = _tier(query, layout, config)
+        if tier == "dense":
             return _dense(query, key, rows, layout, config)
-        compute = _triton_solution if config.tier == "triton" else _chunked_solution
+        compute = _triton_solution if tier == "triton" else _chunked_solution
         if torch.is_grad_enabled() and (query.requires_grad or key.requires_grad):
             return EpipolarTerm(*_GradientWithValue.apply(query, key, compute, (rows, layout, config)))
         solution = compute(query.detach(), key.detach(), rows, layout, config, with_gradient=False)
         return EpipolarTerm(solution.loss, solution.suppressed_share)
+
+
+def _tier(query, layout, config) -> str:
+    """`auto`: the kernels on a GPU that has Triton, where they can do what is asked for."""
+    if config.tier != "auto" or not query.is_cuda or importlib.util.find_spec("triton") is None:
+        return "chunked" if config.tier == "auto" else config.tier
+    from animateanywhere.epipolar_loss_triton import unsupported
+
+    return "chunked" if unsupported(query, layout, config) else "triton"
 
 
 def suppression_region(

@@ -247,25 +247,30 @@ def candidate_bits(rows: QueryRows, layout: KeyLayout) -> torch.Tensor:
     return packed
 
 
+def unsupported(query: torch.Tensor, layout: KeyLayout, config: EpipolarConfig) -> str:
+    """What the kernels cannot do of this; empty if they can."""
+    width, adaptive = query.shape[-1], config.mode == "adaptive"
+    if not query.is_cuda and os.environ.get("TRITON_INTERPRET") != "1":
+        return f"tensors on {query.device}, expected CUDA; choose chunked"
+    if adaptive and (config.scope != "row" or config.heads != "each"):
+        return f"scope {config.scope}, heads {config.heads}; expected row, each; or choose chunked"
+    if width not in (16, 32, 64, 128):
+        return f"head width {width}, expected 16, 32, 64 or 128; or choose chunked"
+    count = len(_columns(layout, config))
+    if adaptive and count > MOST_THRESHOLD_KEYS:
+        return f"delta over {count} keys, expected at most {MOST_THRESHOLD_KEYS}: set threshold_keys, or choose chunked"
+    return ""
+
+
+def _columns(layout, config) -> torch.Tensor:
+    return torch.arange(layout.frame_size)[threshold_columns(layout.frame_size, config)]
+
+
 def _checked(query, layout, config) -> torch.Tensor:
     """The threshold's columns, after refusing what the kernels cannot do."""
-    interpreted = os.environ.get("TRITON_INTERPRET") == "1"
-    if not query.is_cuda and not interpreted:
-        raise InputError(f"epipolar tier triton: tensors on {query.device}, expected CUDA; choose chunked")
-    if config.mode == "adaptive" and (config.scope != "row" or config.heads != "each"):
-        raise InputError(
-            f"epipolar tier triton: scope {config.scope}, heads {config.heads}; expected row, each; or choose chunked"
-        )
-    width = query.shape[-1]
-    if width not in (16, 32, 64, 128):
-        raise InputError(f"epipolar tier triton: head width {width}, expected 16, 32, 64 or 128; or choose chunked")
-    columns = torch.arange(layout.frame_size)[threshold_columns(layout.frame_size, config)]
-    if config.mode == "adaptive" and len(columns) > MOST_THRESHOLD_KEYS:
-        raise InputError(
-            f"epipolar tier triton: delta over {len(columns)} keys, expected at most {MOST_THRESHOLD_KEYS}: "
-            "set threshold_keys, or choose chunked"
-        )
-    return columns.to(query.device, torch.int32)
+    if trouble := unsupported(query, layout, config):
+        raise InputError(f"epipolar tier triton: {trouble}")
+    return _columns(layout, config).to(query.device, torch.int32)
 
 
 def _thresholds(query, key, columns, sizes, scale, config):

@@ -219,6 +219,8 @@ class Trainer:
             with self.processes.adding_up(self._networks, more_to_come=share is not shares[-1]):
                 terms, total = self._loss(stage, next_batch, self.step, share)
                 sums.add(terms, total)
+                if not total.requires_grad:
+                    continue  # all conditions dropped, and only their branches trained: nothing to learn
                 if pulls is not None:
                     pulls.add(terms.weighted(self.config.perceptual_weight, self.config.epipolar.weight))
                 self.processes.backward(total)

@@ -124,6 +124,16 @@ def test_the_joint_stage_minimises_and_reports_the_epipolar_loss(data_folder, tm
     assert plain[0].latent == joint[0].latent and plain[1].latent != joint[1].latent, "it must change what is learnt"
 
 
+def test_a_step_that_drops_all_that_is_trained_is_a_step_and_changes_nothing(data_folder, tmp_path):
+    config = tiny_config(data_folder, {"vae": 1, "base": 1, "pose": 1, "joint-without-bml": 2})
+    folder = run(replace(config, drop_all=1.0, drop_each=0.0), tmp_path)
+    checkpoints = (sorted(folder.checkpoints.glob("*-pose-*"))[-1], folder.last)
+    files = [next((path / "pretrained_model" / "pose_controlnet").glob("*.safetensors")) for path in checkpoints]
+    before, after = (load_file(file) for file in files)
+    assert before and all(torch.equal(before[key], after[key]) for key in before)
+    assert [step.grad_norm for (stage, _), step in steps_of(folder).items() if stage == "joint-without-bml"] == [0, 0]
+
+
 def steps_of(folder) -> dict[tuple[str, int], StepDone]:
     return {(e.stage, e.step): e for e in read_events(folder.events) if isinstance(e, StepDone)}
 
