@@ -64,11 +64,12 @@ def assets(tmp_path, monkeypatch):
 
 
 def shrunk(preset, start_from, data_folder, num_steps=1):
-    """The preset itself, on tiny networks and clips, without downloads."""
+    """The preset itself, on tiny networks and clips, without downloads; in 32 bits, which a process settles once for all."""
     config = PRESETS[preset]
     return replace(
         config,
         architecture="tiny",
+        mixed_precision="no",
         start_from=str(start_from),
         model=replace(config.model, width=64, height=32, num_frames=8),
         data=DataConfig(num_clips=2, portrait_share=0.5, folder=str(data_folder)),
