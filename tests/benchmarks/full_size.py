@@ -2,7 +2,8 @@
 
 The weights are random, because the base's are no part of this repository: only speed, memory and whether the epipolar
 loss's tiers agree are measured, never what a clip looks like. One clip of the paper's size (48 frames of 1360x768) in
-bfloat16, without text encoder and optimizer. Aim: about 90 seconds on an H100 with 80 GB or an H200.
+bfloat16, without text encoder and optimizer. On an H200 all
+parts but `vae`, which has not run at full size, took 51 seconds.
 
 Parts, in this order: `attention` (the epipolar loss alone, 8 heads), `build`, `denoise`, `train` (the Background Motion
 Learner alone, gradient checkpointing "blocks") and `vae`. What fails, for want of memory for example, is one row of the
