@@ -126,8 +126,10 @@ def epipolar_loss(
 
 def _tier(query, layout, config) -> str:
     """`auto`: the kernels on a GPU that has Triton, where they can do what is asked for."""
-    if config.tier != "auto" or not query.is_cuda or importlib.util.find_spec("triton") is None:
-        return "chunked" if config.tier == "auto" else config.tier
+    if config.tier != "auto":
+        return config.tier
+    if not query.is_cuda or importlib.util.find_spec("triton") is None:
+        return "chunked"
     from animateanywhere.epipolar_loss_triton import unsupported
 
     return "chunked" if unsupported(query, layout, config) else "triton"
