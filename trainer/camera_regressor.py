@@ -38,8 +38,17 @@ _SMALL_TOES = [18, 21]
 """mediapipe finds none."""
 _SWAYING = torch.tensor([1.0] * 13 + [0.5, 0.5] + [0.0] * 8)[:, None]
 """How far each joint goes along when somebody shifts their weight: knees half, feet not at all."""
-_SWAY = torch.tensor([0.04, 0.006])
+_SWAY = torch.tensor([0.05, 0.008])
+"""Heights, across and down."""
+_SWAYING_SHARE = 0.35
 _SWAY_HERTZ = (0.1, 0.9)
+_WANDER = torch.tensor([0.1, 0.015])
+"""The same for the whole body, feet and all: who kicks a ball or dances takes a step to and fro."""
+_WANDERING_SHARE = 0.3
+_WANDER_HERTZ = (0.05, 0.5)
+_JITTER, _DRIFT = 0.01, 0.012
+"""Heights: errors of a detector that come and go with every frame, and those that last."""
+_DRIFT_FRAMES = 5
 
 
 @dataclass(frozen=True)
@@ -191,23 +200,41 @@ def _badly_seen(inputs: torch.Tensor, generator: torch.Generator) -> torch.Tenso
     no_small_toes = rand(clips, 1) < 0.5
     kept[:, :, _SMALL_TOES] &= ~no_small_toes[..., None]
     seen = seen * kept
-    noise = torch.randn(clips, frames, NUM_JOINTS, 2, generator=generator) * rand(clips, 1, 1, 1) * 0.008
-    sway = _sway(clips, frames, generator)[:, :, None] * _SWAYING
-    places = (places.unflatten(-1, (NUM_JOINTS, 2)) + noise + sway) * seen[..., None]
+    off = _errors(clips, frames, generator)
+    sway = _waves(clips, frames, _SWAY, _SWAY_HERTZ, _SWAYING_SHARE, generator)[:, :, None] * _SWAYING
+    wander = _waves(clips, frames, _WANDER, _WANDER_HERTZ, _WANDERING_SHARE, generator)[:, :, None]
+    places = (places.unflatten(-1, (NUM_JOINTS, 2)) + off + sway + wander) * seen[..., None]
     return torch.cat([places.flatten(-2), seen, about], -1)
 
 
-def _sway(clips: int, frames: int, generator: torch.Generator) -> torch.Tensor:
-    """`[B, T, 2]` heights: one in five shifts their weight, as real people do and stage world's do not.
+def _errors(clips: int, frames: int, generator: torch.Generator) -> torch.Tensor:
+    """`[B, T, J, 2]` heights: a detector's; some clips are seen well, others badly."""
+    draw = lambda: torch.randn(clips, frames, NUM_JOINTS, 2, generator=generator)  # noqa: E731
+    amount = lambda: torch.rand(clips, 1, 1, 1, generator=generator)  # noqa: E731
+    lasting = F.avg_pool1d(draw().permute(0, 2, 3, 1).flatten(1, 2), _DRIFT_FRAMES, 1, _DRIFT_FRAMES // 2)
+    lasting = lasting.unflatten(1, (NUM_JOINTS, 2)).permute(0, 3, 1, 2) * _DRIFT_FRAMES**0.5
+    return draw() * amount() * _JITTER + lasting * amount() * _DRIFT
 
-    Without it a body that sways over planted feet is taken for a camera held by hand.
+
+def _waves(
+    clips: int,
+    frames: int,
+    size: torch.Tensor,
+    hertz: tuple[float, float],
+    share: float,
+    generator: torch.Generator,
+) -> torch.Tensor:
+    """`[B, T, 2]` heights: slow movements of up to `size` across and down, of this share of the clips.
+
+    Real people shift their weight and take steps where stage world's stand firm. Without it a body that sways over planted
+    feet is taken for a camera held by hand, and one that takes a step for one that is followed.
     """
     rand = lambda *shape: torch.rand(shape, generator=generator)  # noqa: E731
-    low, high = _SWAY_HERTZ
-    hertz, phase = low + (high - low) * rand(clips, 1, 2, 2), 2 * torch.pi * rand(clips, 1, 2, 2)
+    low, high = hertz
+    rates, phase = low + (high - low) * rand(clips, 1, 2, 2), 2 * torch.pi * rand(clips, 1, 2, 2)
     seconds = torch.arange(frames).reshape(1, -1, 1, 1) / FPS
-    waves = torch.sin(2 * torch.pi * hertz * seconds + phase).mean(-1)
-    return waves * _SWAY * rand(clips, 1, 1) * (rand(clips, 1, 1) < 0.2)
+    waves = torch.sin(2 * torch.pi * rates * seconds + phase).mean(-1)
+    return waves * size * rand(clips, 1, 1) * (rand(clips, 1, 1) < share)
 
 
 def _loss(network: CameraRegressor, batch: RegressorData) -> torch.Tensor:

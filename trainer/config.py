@@ -212,15 +212,15 @@ class TrainConfig:
 class CameraRegressorConfig:
     """How the camera regressor is trained."""
 
-    num_clips: int = 5000
+    num_clips: int = 40000
     """Stage-world takes of the training split."""
-    num_steps: int = 3500
+    num_steps: int = 14000
     """Optimizer steps."""
     batch_size: int = 64
     """Takes per step, half of them mirrored."""
     learning_rate: float = 3e-3
     """AdamW's step size."""
-    channels: int = 48
+    channels: int = 96
     """Width of the network."""
     seed: int = 0
     """Same seed, same weights on the same machine."""

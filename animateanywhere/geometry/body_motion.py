@@ -13,6 +13,7 @@ SEEN = 0.3
 """Confidence from which on a joint counts, as in a PoseSequence."""
 LEAST_JOINTS = 3
 
+_ELBOWS, _WRISTS = (7, 8), (9, 10)
 _EARS, _SHOULDERS, _HIPS, _KNEES, _ANKLES = (3, 4), (5, 6), (11, 12), (13, 14), (15, 16)
 _NOSE, _TOES, _HEELS, _SOLES = 0, (17, 20), (19, 22), (17, 18, 19, 20, 21, 22)
 # Pairs of joints and their distance as a share of the standing height (Drillis and Contini 1966, rounded).
@@ -30,6 +31,8 @@ _GROUND = 0.012
 _LEAST_FRAMES = 6
 _SLOW_S = 0.35
 """Slower than this is no bounce of a step."""
+_RAISED_ELBOW, _RAISED_HAND = -0.045, -0.01
+"""Heights above the shoulders from which on an arm is raised. Of stage world's people who walk one in a hundred raises one."""
 
 GaitKind = Literal["runs", "glides", "steps on the spot", "walks", "stands", "cannot tell"]
 
@@ -77,6 +80,8 @@ class BodyMotion:
     """In most frames."""
     bounce: float
     """Heights: root mean square of the shoulders' quick movements up and down; 0 where they are not seen."""
+    arms_raised: bool
+    """At some moment an elbow or a hand comes up to the shoulders: people dance, wave and stretch so, but do not walk."""
 
     @property
     def mean_facing(self) -> float:
@@ -93,8 +98,10 @@ def observe(body: SeenBody) -> BodyMotion:
     hips = body.at(*_HIPS)
     hips = np.where(np.isfinite(hips), hips, body.at(*_SHOULDERS) + drop)
     feet_seen = bool((body.confidence[:, _ANKLES] >= SEEN).all(1).mean() > 0.5)
-    gait = _gait(body, height, facing)
-    return BodyMotion(height, hips, facing, _ground_px(body, height), gait, feet_seen, _bounce(body, height))
+    raised = _arms_raised(body, height)
+    gait = _gait(body, height, facing, raised)
+    ground = _ground_px(body, height)
+    return BodyMotion(height, hips, facing, ground, gait, feet_seen, _bounce(body, height), raised)
 
 
 def smoothed(values: np.ndarray, sigma: float) -> np.ndarray:
@@ -158,6 +165,16 @@ def _bounce(body: SeenBody, height: np.ndarray) -> float:
     return _spread(up - smoothed(up, _SLOW_S * body.fps))
 
 
+def _arms_raised(body: SeenBody, height: np.ndarray) -> bool:
+    shoulders = body.at(*_SHOULDERS)[:, 1]
+
+    def highest(*joints: int) -> float:
+        above = np.concatenate([(shoulders - body.at(joint)[:, 1]) / height for joint in joints])
+        return float(np.max(above, initial=-np.inf, where=np.isfinite(above)))
+
+    return highest(*_ELBOWS) > _RAISED_ELBOW or highest(*_WRISTS) > _RAISED_HAND
+
+
 def _ground_px(body: SeenBody, height: np.ndarray) -> np.ndarray:
     """float64 [T-1, 2]: the lowest sole stands, so what it does in the picture the ground does."""
     soles = np.stack([body.at(joint) for joint in _SOLES], axis=1)  # [T, 6, 2]
@@ -169,6 +186,8 @@ def _ground_px(body: SeenBody, height: np.ndarray) -> np.ndarray:
     return np.where(total > 0, np.nansum(weight[..., None] * steps, axis=1) / np.maximum(total, 1e-9), np.nan)
 
 
+_CALM_KNEES = {"knee_lift": (0.0, 0.032)}
+"""Seen from the front or from behind, who walks lifts the knees less than who marches, kicks or dances."""
 # First row whose features all lie within their limits. Features are those of `_leg_features`.
 _GAITS: tuple[tuple[GaitKind, dict[str, tuple[float, float]]], ...] = (
     ("stands", {"swing": (0.0, 0.025)}),
@@ -176,20 +195,25 @@ _GAITS: tuple[tuple[GaitKind, dict[str, tuple[float, float]]], ...] = (
     ("glides", {"torso": (0.0, 0.253), "together": (-1.0, 0.8), "swing": (0.05, np.inf), "turn": (0.0, 0.45)}),
     ("steps on the spot", {"knee_lift": (0.05, np.inf)}),
     ("walks", {"apart": (-1.0, -0.6), "swing": (0.1, np.inf), "turn": (0.0, 0.45), "straddle": (0.0, 0.2)}),
-    ("walks", {"lift": (0.06, np.inf), "together": (-1.0, -0.5), "straddle": (0.0, 0.17), "turn": (0.0, 0.35)}),
-    ("walks", {"apart": (-1.0, -0.1), "lift": (0.03, np.inf), "turn": (0.0, 0.35), "straddle": (0.0, 0.19)}),
+    (
+        "walks",
+        {"lift": (0.06, np.inf), "together": (-1.0, -0.5), "straddle": (0.0, 0.17), "turn": (0.0, 0.35)} | _CALM_KNEES,
+    ),
+    ("walks", {"apart": (-1.0, -0.2), "lift": (0.03, np.inf), "turn": (0.0, 0.35), "straddle": (0.0, 0.19)}),
     ("steps on the spot", {}),
 )
 _KNEES_WALK = {"apart": (-1.0, -0.6), "swing": (0.04, np.inf), "lift": (0.0, 0.045), "turn": (0.0, 0.5)}
 """Where the picture ends above the ankles: what the knees do when somebody walks."""
 
 
-def _gait(body: SeenBody, height: np.ndarray, facing: np.ndarray) -> GaitKind:
+def _gait(body: SeenBody, height: np.ndarray, facing: np.ndarray, arms_raised: bool) -> GaitKind:
     features = _leg_features(body, height, facing, _ANKLES)
     if features is not None:
-        return next(kind for kind, limits in _GAITS if _within(features, limits))
+        kind = next(kind for kind, limits in _GAITS if _within(features, limits))
+        return "steps on the spot" if kind == "walks" and arms_raised else kind
     features = _leg_features(body, height, facing, _KNEES)
-    return "walks" if features is not None and _within(features, _KNEES_WALK) else "cannot tell"
+    walks = features is not None and _within(features, _KNEES_WALK) and not arms_raised
+    return "walks" if walks else "cannot tell"
 
 
 def _within(features: dict[str, float], limits: dict[str, tuple[float, float]]) -> bool:

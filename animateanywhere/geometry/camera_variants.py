@@ -29,7 +29,7 @@ SENTENCES = {
 
 FOLLOWERS = ("follow", "lead", "chase", "lag")
 """Names of those that go along with the person."""
-_OF_FOLLOWERS, _OF_OTHERS = 0.7, 0.4
+_OF_FOLLOWERS, _OF_OTHERS = 0.6, 0.2
 """How often each kind of moving camera is met, against a standing one, as a factor on how often stage world shows it: most
 real cameras stand, and a motion that is not there spoils a clip more than one that is missed. Chosen on validation takes."""
 

@@ -4,7 +4,17 @@ import numpy as np
 import pytest
 
 from animateanywhere.geometry.body_motion import SeenBody, observe, smoothed
-from tests.animateanywhere.geometry.walkers import DISTANCE, FOCAL, FPS, TALL, enlarged, mirrored, stick_figure, without
+from tests.animateanywhere.geometry.walkers import (
+    DISTANCE,
+    FOCAL,
+    FPS,
+    TALL,
+    enlarged,
+    mirrored,
+    stick_figure,
+    with_raised,
+    without,
+)
 
 LEGS = list(range(13, 23))
 
@@ -53,6 +63,20 @@ def test_a_treadmill_looks_like_being_followed():
 )
 def test_legs_say_how_somebody_goes(figure, gait):
     assert observe(figure).gait == gait
+
+
+@pytest.mark.parametrize("joint", [7, 8, 9, 10])
+def test_who_raises_an_arm_to_the_shoulders_does_not_walk(joint):
+    walk = stick_figure(speed=1.0, facing=np.pi / 2, camera_right=1.0)
+    hanging, raised = observe(walk), observe(with_raised(walk, joint, 5, 0.02))
+    assert not hanging.arms_raised and hanging.gait == "walks"
+    assert raised.arms_raised and raised.gait == "steps on the spot"
+
+
+def test_an_arm_that_is_not_seen_is_not_raised():
+    walk = stick_figure(speed=1.0, facing=np.pi / 2, camera_right=1.0)
+    assert not observe(without(with_raised(walk, 9, 5, 0.02), [9])).arms_raised
+    assert not observe(SeenBody(np.zeros((5, 133, 2)), np.zeros((5, 133)), (64, 64), FPS)).arms_raised
 
 
 def test_without_legs_hips_and_size_are_still_told():

@@ -95,3 +95,11 @@ def enlarged(body: SeenBody, factor: float) -> SeenBody:
     """The same clip in a larger picture."""
     size = (round(body.image_size[0] * factor), round(body.image_size[1] * factor))
     return SeenBody(body.joints_px * factor, body.confidence, size, body.fps)
+
+
+def with_raised(body: SeenBody, joint: int, frame: int, share: float) -> SeenBody:
+    """The same, with one joint brought this share of the height above the shoulders in one frame."""
+    joints = body.joints_px.copy()
+    shoulders = joints[frame, [5, 6], 1].mean()
+    joints[frame, joint, 1] = shoulders - share * FOCAL * TALL / DISTANCE
+    return SeenBody(joints, body.confidence, body.image_size, body.fps)

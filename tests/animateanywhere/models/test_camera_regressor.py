@@ -96,7 +96,7 @@ def test_files_that_are_no_regressor(tmp_path):
 
 
 def test_the_shipped_weights_are_small_and_hold_still_exactly():
-    assert WEIGHTS.stat().st_size < 300_000
+    assert WEIGHTS.stat().st_size < 600_000
     told = regressed_camera(stick_figure(), load_regressor())
     assert sum(variant.probability for variant in told.variants) == pytest.approx(1)
     held = told.named("hold")
@@ -106,6 +106,6 @@ def test_the_shipped_weights_are_small_and_hold_still_exactly():
 def test_on_stage_world_followers_are_read_in_the_right_direction():
     scores = stage_scores("learned")
     followed = [s for s in scores if s.moves and s.photographer in FOLLOWERS]
-    assert len(followed) > 25 and np.mean([s.cosine > RIGHT_COSINE for s in followed]) >= 0.85
+    assert len(followed) > 25 and np.mean([s.cosine > RIGHT_COSINE for s in followed]) >= 0.92
     held = [s for s in scores if s.photographer == "hold" and not s.treadmill]
-    assert np.mean([s.told_px > 2 for s in held]) <= 0.16
+    assert np.mean([s.told_px > 2 for s in held]) <= 0.04
