@@ -46,6 +46,8 @@ _WANDER = torch.tensor([0.1, 0.015])
 """The same for the whole body, feet and all: who kicks a ball or dances takes a step to and fro."""
 _WANDERING_SHARE = 0.3
 _WANDER_HERTZ = (0.05, 0.5)
+_UNSURE = 0.03
+"""Share of the probability that all variants get: stage world is not the world."""
 _JITTER, _DRIFT = 0.01, 0.012
 """Heights: errors of a detector that come and go with every frame, and those that last."""
 _DRIFT_FRAMES = 5
@@ -247,7 +249,8 @@ def _loss(network: CameraRegressor, batch: RegressorData) -> torch.Tensor:
     cosine = (moved * truth).sum(1) / ((moved.norm(dim=1) + 1) * (truth.norm(dim=1) + 1))
     moves = (truth.norm(dim=1) / 50).clamp(max=1)
     by_step, in_all = _length(wrong).mean(), _length(wrong.sum(1)).mean()
-    return F.cross_entropy(logits, batch.variants) + 2 * by_step + 0.3 * in_all + 2 * ((1 - cosine) * moves).mean()
+    likelihood = F.cross_entropy(logits, batch.variants, label_smoothing=_UNSURE)
+    return likelihood + 2 * by_step + 0.3 * in_all + 2 * ((1 - cosine) * moves).mean()
 
 
 def _length(vectors: torch.Tensor) -> torch.Tensor:

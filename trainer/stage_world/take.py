@@ -1,6 +1,6 @@
 """Who does what and who films it how, without a place around them: all that joints and cameras need, in milliseconds."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -65,11 +65,22 @@ def plan_take(
     view = sample_framing(random_stream(seed, 2), shape.height, width, height, framing)
     heading = _choose_heading(rng, action, photographer) - view.view_yaw
     style = sample_style(rng)
-    performance = perform(action, shape, style, num_frames, fps, heading=heading, in_place=in_place)
+    performance = perform(action, shape, style, num_frames, fps, heading=heading)
+    if in_place:
+        performance = on_treadmill(performance, fps)
     path = PHOTOGRAPHERS[photographer].shoot(watch(performance.root, fps), view)
     sentence = PHOTOGRAPHERS[photographer].sentences[0 if view.side > 0 else 1]
     caption = caption_of(action, sentence, in_place)
     return Take(shape, action, in_place, performance, photographer, view, path, sentence, caption)
+
+
+def on_treadmill(performance: Performance, fps: float) -> Performance:
+    """The same steps over a belt that goes as the person does on average.
+
+    Within a step the body still swings to and fro, as it does on a real belt: for a camera beside it this is what a camera
+    that follows the person over the ground sees.
+    """
+    return replace(performance, root=performance.root - watch(performance.root, fps).path)
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,14 @@
 """Takes: the same joints and cameras as the rendered clip has, without rendering."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from tests.trainer.stage_world.clips import small_clip
 from trainer.stage_world.labels import HIDDEN_CONFIDENCE
-from trainer.stage_world.take import film, plan_take
+from trainer.stage_world.photographer import PHOTOGRAPHERS, watch
+from trainer.stage_world.take import film, on_treadmill, plan_take
 
 
 @pytest.mark.parametrize("seed, portrait", [(3, False), (4, True), (11, False)])
@@ -35,3 +38,16 @@ def test_the_distance_is_the_pelvis_s():
 def test_wishes_are_granted():
     take = plan_take(5, num_frames=4, width=112, height=64, fps=8.0, action="walk", photographer="dolly")
     assert take.action == "walk" and take.photographer == "dolly" and "walks" in take.caption
+
+
+@pytest.mark.parametrize("action", ["walk", "run", "skate"])
+def test_a_treadmill_before_a_tripod_looks_like_being_followed(action):
+    shape = dict(width=640, height=360, fps=8.0)
+    followed = plan_take(8, num_frames=24, action=action, photographer="follow", **shape)
+    belt = on_treadmill(followed.performance, 8.0)
+    tripod = PHOTOGRAPHERS["hold"].shoot(watch(belt.root, 8.0), followed.framing)
+    one, other = (film(take, **shape) for take in (followed, replace(followed, performance=belt, camera_path=tripod)))
+    assert np.abs(one.pose.joints_px - other.pose.joints_px)[one.pose.confidence > 0].max() < 8
+    assert np.ptp(one.cameras.centres, axis=0).max() > 0.5 and np.ptp(other.cameras.centres, axis=0).max() == 0
+    assert np.abs(belt.root[:, [0, 2]]).max() < 0.25, "the person keeps the place"
+    assert np.ptp(belt.root[:, [0, 2]], axis=0).max() > 0.005, "but swings with every step"
