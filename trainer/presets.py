@@ -163,10 +163,10 @@ ABOUT = {
 }
 """What people choose between. `mini` is how the shipped model was made on two cores, but for two things: that one saw zeros
 beside its later frames until its last stage, which weighed people 1.5 times and left the perceptual loss out. It then took 343
-steps of `mini-onwards` on a GPU, and 1000 steps of 16 clips on two cores with a `near_share` of 0.25, both without the perceptual and
-the epipolar loss; nobody has run that preset to its end: 6000 steps of 0.29 s, without those two losses, would be half an hour of an
-H200. The borrowed blocks' LoRA starts from zero and gets ten times
-the paper's learning rate. `finetune-bml` and `finetune-lora` go on from a model that is named with --start-from."""
+steps of `mini-onwards` on a GPU and 1000 steps of 16 clips on two cores (`near_share` 0.25), both without the perceptual and
+the epipolar loss. Nobody has run that preset to its end: 6000 steps of 0.29 s, without those two losses, would be half an hour
+of an H200. The borrowed blocks' LoRA starts from zero and gets ten times the paper's learning rate. `finetune-bml` and
+`finetune-lora` go on from a model that is named with --start-from."""
 
 
 def get_preset(name: str) -> TrainConfig:
