@@ -56,6 +56,23 @@ def test_small_steps_move_the_background_as_the_table_says(takes):
             assert np.allclose(table[0, :, :, number].T * 1e-5, flow, rtol=1e-3, atol=1e-8)
 
 
+def test_some_people_sway_and_no_farther_than_they_may():
+    size, generator = torch.tensor([0.1, 0.015]), torch.Generator().manual_seed(0)
+    waves = regressor._waves(500, 24, size, (0.1, 0.9), 0.3, generator)
+    sways = waves.abs().amax((1, 2)) > 0
+    assert 0.2 < sways.float().mean() < 0.4
+    assert (waves.abs() <= size).all() and (waves.abs().amax((0, 1)) > size / 2).all()
+
+
+def test_joints_that_are_not_seen_stay_away_however_badly_the_others_are(takes):
+    inputs = torch.from_numpy(np.stack([pose_inputs(regressor.seen_body(filmed)) for _, filmed in takes[:4]]))
+    worse = regressor._badly_seen(inputs, torch.Generator().manual_seed(0))
+    places, seen = (worse[..., :46].unflatten(-1, (23, 2)), worse[..., 46:69])
+    assert (seen <= inputs[..., 46:69]).all() and (places[seen == 0] == 0).all()
+    off = (places - inputs[..., :46].unflatten(-1, (23, 2)))[seen == 1].abs()
+    assert 0.001 < off.mean() < 0.1
+
+
 def test_mirrored_takes_are_takes_of_the_mirrored_world(takes):
     take, filmed = takes[0]
     body = regressor.seen_body(filmed)

@@ -89,7 +89,8 @@ def perform(
 ) -> Performance:
     """Play an action for `num_frames` frames. The standing foot keeps its place on the ground; the path starts at 0.
 
-    `heading` (radians) turns the whole performance; 0 faces -z. `in_place` takes the travelled path away (a treadmill).
+    `heading` (radians) turns the whole performance; 0 faces -z. `in_place` takes the travelled path away: for pictures
+    of one moment, a treadmill is `take.on_treadmill`.
     """
     times = np.arange((num_frames - 1) * _SUBSTEPS + 1) / (fps * _SUBSTEPS)
     movement = ACTIONS[action].move(times, style)

@@ -47,8 +47,8 @@ def test_travelling_actions_travel_forwards(action):
         steps = np.diff(performance.root[:, [0, 2]], axis=0)
         speed = (steps * forward[:-1]).sum(axis=1).mean() * FPS
         assert 0.4 < speed < 3.0
-    _, treadmill, _ = _play(action, in_place=True)
-    assert np.ptp(treadmill.root[:, [0, 2]]) == 0
+    _, still, _ = _play(action, in_place=True)
+    assert np.ptp(still.root[:, [0, 2]]) == 0
 
 
 @pytest.mark.parametrize("action", ACTIONS)
