@@ -150,6 +150,19 @@ def interrupt(folder: Path) -> None:
     _signal(read_launch(folder), signal.SIGTERM)
 
 
+def wait(folder: Path, timeout_s: float) -> bool:
+    """Wait until the last process of that folder has ended; whether it did.
+
+    It only looks: a second process' or thread's `waitpid` would take the exit code away from whoever started it.
+    """
+    launch, end = read_launch(folder), time.monotonic() + timeout_s
+    while _process(launch) is not None:
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.02)
+    return True
+
+
 def kill(folder: Path) -> None:
     """End the process of that folder and all that it started, at once."""
     launch = read_launch(folder)
@@ -160,7 +173,7 @@ def kill(folder: Path) -> None:
         for one in [*process.children(recursive=True), process]:
             with contextlib.suppress(psutil.NoSuchProcess):
                 one.kill()
-        process.wait(10)
+    wait(folder, 10)
 
 
 def shown_command(words: Sequence[str], directory: Path) -> str:

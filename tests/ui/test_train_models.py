@@ -3,7 +3,6 @@
 import json
 from dataclasses import replace
 
-import psutil
 import pytest
 
 from animateanywhere.cancel import CancelToken
@@ -132,8 +131,7 @@ def test_only_a_fine_tune_is_merged_and_names_stay_inside(services):
 
 def test_a_folder_is_brought_in_by_a_process_and_is_a_model_then(services):
     task = start_import(services, services.settings.model, "mine")
-    process = training_process._process(training_process.read_launch(task))
-    psutil.wait_procs([process] if process else [], timeout=120)
+    assert training_process.wait(task, 120)
     assert training_process.view(task).state == "done", training_process.view(task)
     assert task == task_folder(services, "mine")
     row = all_models(services, Histories())[-1]

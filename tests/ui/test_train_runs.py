@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
+import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import psutil
@@ -164,8 +166,7 @@ def test_the_estimate_adds_up_and_prefers_what_was_measured():
 
 
 def wait_for(folder) -> None:
-    process = training_process._process(training_process.read_launch(folder.launch))
-    psutil.wait_procs([process] if process else [], 60)
+    assert training_process.wait(folder.launch, 60)
 
 
 def test_a_process_that_fails_at_once_is_told_in_its_own_line(services):
@@ -179,6 +180,17 @@ def test_a_process_that_fails_at_once_is_told_in_its_own_line(services):
     assert training_process.read_launch(folder.launch).words == words, "it never began: it is asked for again"
     delete_run(services, Histories(), "bad")
     assert run_names(services) == [] and list(services.settings.runs_folder.iterdir()) == []
+
+
+def test_a_killed_process_leaves_its_exit_code_to_who_started_it(tmp_path):
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    started = training_process.Launch(
+        ("train",), process.pid, *training_process._began(psutil.Process(process.pid)), ""
+    )
+    (tmp_path / "command.json").write_text(json.dumps(asdict(started)))
+    training_process.kill(tmp_path)
+    assert not training_process.is_running(tmp_path) and process.wait() == -signal.SIGKILL
+    process.stdin.close()
 
 
 def test_a_living_run_is_neither_deleted_nor_joined_and_takes_requests(services):
