@@ -23,8 +23,8 @@ class DataConfig:
     portrait_share: float = 0.25
     """Share of clips in portrait orientation."""
     near_share: float = 0.0
-    """Share of stage-world clips that show the person from the hips up whatever their seed says; of the others 12 % do. For poses
-    of people who are near."""
+    """Share of stage-world clips that show the person from the hips up or nearer still, half and half, whatever their seed
+    says; of the others 12 % show one from the hips up. For poses of people who are near."""
     folder: str = "runs/data/stage_world"
     """Where rendered clips and their cached latents are kept, shared by runs."""
     render_workers: int = 0

@@ -119,7 +119,7 @@ def stage_world_clips(
     `num_cores`: how many processes render if `data` does not say it. Raises InputError when the disk is full or a rendering
     process was killed.
     """
-    near = f"-near{data.near_share:g}" if data.near_share else ""
+    near = f"-{'-'.join(_NEAR_FRAMINGS)}{data.near_share:g}" if data.near_share else ""
     folder = Path(data.folder) / f"{split}-{model.width}x{model.height}x{model.num_frames}{near}"
     folder.mkdir(parents=True, exist_ok=True)
     wanted = {seed: folder / f"{seed:09d}.safetensors" for seed in split_seeds(split, data.first_clip, data.num_clips)}
@@ -184,9 +184,11 @@ def clip_size(seed: int, data: DataConfig, model: ModelConfig) -> tuple[int, int
 
 def framing_of(seed: int, data: DataConfig) -> str | None:
     """Of a seed's clip, a row of the photographers' FRAMINGS: a share of them is near. None: what the seed says."""
-    return "hips" if _spread(seed, _NEAR) < data.near_share else None
+    place = _spread(seed, _NEAR)
+    return _NEAR_FRAMINGS[int(place / data.near_share * len(_NEAR_FRAMINGS))] if place < data.near_share else None
 
 
+_NEAR_FRAMINGS = ("shoulders", "hips")
 _PORTRAIT, _NEAR = 2654435761, 2246822519
 """Odd numbers: each spreads neighbouring seeds evenly over 0..1, and they do so independently of each other."""
 

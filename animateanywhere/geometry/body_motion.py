@@ -82,6 +82,11 @@ class BodyMotion:
     """Heights: root mean square of the shoulders' quick movements up and down; 0 where they are not seen."""
     arms_raised: bool
     """At some moment an elbow or a hand comes up to the shoulders: people dance, wave and stretch so, but do not walk."""
+    shoulders_roll: float
+    """Heights: how much one shoulder rises over the other and sinks again; every step rolls them. 0 where they are not seen."""
+    elbows_together: float
+    """-1..1: correlation of both elbows' movements across the picture, against their shoulders. Walking swings them against each
+    other or towards and away from the camera; a body that turns or bows takes both along. 0 where they are not seen."""
 
     @property
     def mean_facing(self) -> float:
@@ -101,7 +106,8 @@ def observe(body: SeenBody) -> BodyMotion:
     raised = _arms_raised(body, height)
     gait = _gait(body, height, facing, raised)
     ground = _ground_px(body, height)
-    return BodyMotion(height, hips, facing, ground, gait, feet_seen, _bounce(body, height), raised)
+    bounce, roll, together = _bounce(body, height), _shoulders_roll(body, height), _elbows_together(body, height)
+    return BodyMotion(height, hips, facing, ground, gait, feet_seen, bounce, raised, roll, together)
 
 
 def smoothed(values: np.ndarray, sigma: float) -> np.ndarray:
@@ -163,6 +169,17 @@ def _bends(body: SeenBody) -> np.ndarray:
 def _bounce(body: SeenBody, height: np.ndarray) -> float:
     up = body.at(*_SHOULDERS)[:, 1] / height
     return _spread(up - smoothed(up, _SLOW_S * body.fps))
+
+
+def _shoulders_roll(body: SeenBody, height: np.ndarray) -> float:
+    left, right = _SHOULDERS
+    return _spread((body.at(left) - body.at(right))[:, 1] / height)
+
+
+def _elbows_together(body: SeenBody, height: np.ndarray) -> float:
+    swings = zip(_ELBOWS, _SHOULDERS, strict=True)
+    left, right = ((body.at(elbow) - body.at(shoulder))[:, 0] / height for elbow, shoulder in swings)
+    return _correlation(left, right)
 
 
 def _arms_raised(body: SeenBody, height: np.ndarray) -> bool:
@@ -250,6 +267,8 @@ def _spread(values: np.ndarray) -> float:
 
 def _correlation(a: np.ndarray, b: np.ndarray) -> float:
     both = np.isfinite(a + b)
+    if not both.any():
+        return 0.0
     a, b = a[both] - a[both].mean(), b[both] - b[both].mean()
     power = float(np.sqrt((a * a).sum() * (b * b).sum()))
     return float((a * b).sum() / power) if power > 1e-9 else 0.0

@@ -29,9 +29,7 @@ SENTENCES = {
 
 FOLLOWERS = ("follow", "lead", "chase", "lag")
 """Names of those that go along with the person."""
-_OF_FOLLOWERS, _OF_OTHERS = 0.6, 0.2
-"""How often each kind of moving camera is met, against a standing one, as a factor on how often stage world shows it: most
-real cameras stand, and a motion that is not there spoils a clip more than one that is missed. Chosen on validation takes."""
+_OF_FOLLOWERS = 0.6
 
 PERSON_M = 1.7
 """The person's height that fixes the paths' unit: metres, if the person is as tall as that."""
@@ -45,9 +43,13 @@ _HORIZON = (-0.3, 0.8)
 """Of the picture's height: how far up and down the horizon may be."""
 
 
-def met(name: str) -> float:
-    """How often a camera is met outside stage world, over how often in it; 1 for a standing one."""
-    return 1.0 if name == "hold" else _OF_FOLLOWERS if name in FOLLOWERS else _OF_OTHERS
+def met(name: str, of_others: float) -> float:
+    """How often a camera is met, against a standing one, as a factor on how often stage world shows it.
+
+    Most real cameras stand, and a motion that is not there spoils a clip more than one that is missed. `of_others`: the factor of
+    cameras that move, but not along with the person. Factors were chosen on validation takes.
+    """
+    return 1.0 if name == "hold" else _OF_FOLLOWERS if name in FOLLOWERS else of_others
 
 
 @dataclass(frozen=True, eq=False)

@@ -42,6 +42,8 @@ NUM_STEPS = 7
 VARIANTS = tuple(SENTENCES)
 _FORMAT = "animateanywhere-camera-regressor-1"
 _LEAST_PROBABILITY, _MOST_VARIANTS = 0.03, 6
+_OF_OTHERS = 0.05
+"""See `met`."""
 
 
 def pose_inputs(body: SeenBody) -> np.ndarray:
@@ -135,7 +137,7 @@ def regressed_camera(body: SeenBody, network: CameraRegressor) -> ImpliedCamera:
     view = first_view(motion, body.image_size, body.fps)
     logits, steps = network(torch.from_numpy(pose_inputs(body))[None])
     chances, steps = (
-        logits[0].softmax(0).numpy() * [met(name) for name in VARIANTS],
+        logits[0].softmax(0).numpy() * [met(name, _OF_OTHERS) for name in VARIANTS],
         steps[0].numpy().astype(np.float64),
     )
     chances /= chances.sum()

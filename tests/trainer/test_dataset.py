@@ -75,10 +75,13 @@ def test_clips_rendered_side_by_side_are_the_same(data, clips, tmp_path):
 
 def test_near_people_are_as_frequent_as_asked_for_in_both_orientations():
     near, seeds = DataConfig(near_share=0.5, portrait_share=0.25), range(1_000_000, 1_000_400)
-    hips = [framing_of(seed, near) == "hips" for seed in seeds]
-    upright = [clip_size(seed, near, MODEL) == (32, 64) for seed in seeds]
-    assert np.mean(hips) == pytest.approx(0.5, abs=0.02) and np.mean(upright) == pytest.approx(0.25, abs=0.02)
-    assert np.mean(np.logical_and(hips, upright)) == pytest.approx(0.125, abs=0.02)
+    framings = [framing_of(seed, near) for seed in seeds]
+    upright = np.array([clip_size(seed, near, MODEL) == (32, 64) for seed in seeds])
+    assert upright.mean() == pytest.approx(0.25, abs=0.02)
+    for framing in ("hips", "shoulders"):
+        shown = np.array([drawn == framing for drawn in framings])
+        assert shown.mean() == pytest.approx(0.25, abs=0.02)
+        assert (shown & upright).mean() == pytest.approx(0.0625, abs=0.02)
     assert {framing_of(seed, DataConfig()) for seed in seeds} == {None}
 
 
@@ -86,7 +89,7 @@ def test_near_clips_show_people_from_the_hips_up_and_have_a_folder_of_their_own(
     near = stage_world_clips(replace(data, near_share=1.0, folder=str(tmp_path)), MODEL, "train", lambda done: None)
     shares = [[TrainingClip.load(path).human_mask.float().mean() for path in paths] for paths in (clips, near)]
     assert np.mean(shares[1]) > 2 * np.mean(shares[0])
-    assert near[0].parent.name == clips[0].parent.name + "-near1"
+    assert near[0].parent.name == clips[0].parent.name + "-shoulders-hips1"
 
 
 def test_a_clip_survives_the_disk(clips, tmp_path):

@@ -96,22 +96,48 @@ def bouncing(body, heights=0.025):
     return replace(body, joints_px=body.joints_px - np.stack([0 * up, up], axis=1)[:, None])
 
 
+def level(body):
+    """Both shoulders at one height."""
+    joints = body.joints_px.copy()
+    joints[:, [5, 6], 1] = joints[:, [5, 6], 1].mean(1, keepdims=True)
+    return replace(body, joints_px=joints)
+
+
+def bowing(body, heights=0.05):
+    """Both elbows to the right and back, once a second."""
+    seconds, tall = np.arange(body.num_frames) / body.fps, np.nanmax(observe(body).height_px)
+    joints = body.joints_px.copy()
+    joints[:, [7, 8], 0] += (heights * tall * np.sin(2 * np.pi * seconds))[:, None]
+    return replace(body, joints_px=joints)
+
+
 def test_without_legs_the_bounce_of_steps_says_who_goes():
     profile = without(stick_figure(speed=1.0, facing=np.pi / 2, camera_right=1.0), LEGS)
-    assert implied_camera(profile).variants[0].name == "hold", "somebody whose legs are not seen glides, or stands"
     assert "follow" in [variant.name for variant in implied_camera(profile).variants]
     told = implied_camera(bouncing(profile))
     assert any("legs are not in the picture" in note for note in told.notes)
     assert told.variants[0].name == "follow" and (flow_of(told.variants[0], told)[:, 0] < 0).all()
+    assert implied_camera(level(bouncing(profile))).variants[0].name == "hold", "steps roll the shoulders"
+    assert implied_camera(bowing(bouncing(profile))).variants[0].name == "hold", "walking swings the elbows apart"
     front = implied_camera(without(stick_figure(speed=0.0), LEGS))
     assert front.variants[0].name == "hold"
 
 
-def test_somebody_who_turns_on_the_spot_is_neither_followed_nor_circled():
-    moments = [stick_figure(2, facing=facing) for facing in np.linspace(0.4, 2.9, 24)]
+def turning(first: float, last: float) -> SeenBody:
+    """Somebody on the spot, shoulders rolling a little as if stepping."""
+    moments = [stick_figure(2, facing=facing) for facing in np.linspace(first, last, 24)]
     joints, confidence = (np.stack([getattr(m, name)[0] for m in moments]) for name in ("joints_px", "confidence"))
-    told = implied_camera(replace(moments[0], joints_px=joints, confidence=confidence))
-    assert told.variants[0].name == "hold"
+    joints[:, 5, 1] += 3 * np.sin(np.arange(24))
+    return replace(moments[0], joints_px=joints, confidence=confidence)
+
+
+def test_somebody_who_turns_on_the_spot_is_neither_followed_nor_circled():
+    assert implied_camera(turning(0.4, 2.9)).variants[0].name == "hold"
+
+
+def test_without_legs_a_turn_speaks_against_going_somewhere():
+    straight, turned = (implied_camera(bouncing(without(turning(*ends), LEGS))) for ends in ((1.4, 1.7), (0.6, 2.5)))
+    assert straight.named("follow").probability > 2 * sum(v.probability for v in turned.variants if v.name == "follow")
 
 
 FIGURES = [

@@ -21,7 +21,8 @@ def stick_figure(
     on_the_spot: bool = False,
 ) -> SeenBody:
     """A person of 1.7 m who goes `speed` m/s where they face (0: towards the camera, pi/2: to the right), each foot planted
-    for half a stride, filmed by a camera that looks ahead and goes right and forward by so many m/s.
+    for half a stride, the shoulders rolling a little, filmed by a camera that looks ahead and goes right and forward by so
+    many m/s.
 
     `on_the_spot`: the same steps on a treadmill.
     """
@@ -32,7 +33,7 @@ def stick_figure(
     for t, now in enumerate(seconds):
         way = speed * now
         hips = ahead * (0.0 if on_the_spot else way) + [0.0, -0.52 * TALL, DISTANCE]
-        joints[t] = _upper_body(hips, ahead, aside)
+        joints[t] = _upper_body(hips, ahead, aside, np.sin(2 * np.pi * now / stride_s) * (speed > 0))
         for side, sign, phase in ((11, LEFT, 0.0), (12, RIGHT, 0.5)):
             forward, lift = _foot(now / stride_s + phase, speed * stride_s)
             hip = hips + sign * 0.06 * TALL * aside
@@ -46,14 +47,14 @@ def stick_figure(
     return _filmed(joints, camera)
 
 
-def _upper_body(hips: np.ndarray, ahead: np.ndarray, aside: np.ndarray) -> np.ndarray:
-    """All 133 joints at the hips but head, shoulders and arms, which hang down."""
+def _upper_body(hips: np.ndarray, ahead: np.ndarray, aside: np.ndarray, roll: float) -> np.ndarray:
+    """All 133 joints at the hips but head, shoulders and arms, which hang down; `roll`, -1..1, lifts the left shoulder."""
     joints = np.tile(hips, (133, 1))
     up = np.array([0.0, -TALL, 0.0])
     joints[:5] = hips + 0.42 * up
     joints[0] = joints[0] + 0.085 * TALL * ahead
     for shoulder, sign in ((5, LEFT), (6, RIGHT)):
-        joints[shoulder] = hips + 0.29 * up + sign * 0.1075 * TALL * aside
+        joints[shoulder] = hips + (0.29 + 0.005 * sign * roll) * up + sign * 0.1075 * TALL * aside
         joints[shoulder + 2] = joints[shoulder] - 0.175 * up
         joints[shoulder + 4] = joints[shoulder] - 0.325 * up + 0.02 * TALL * ahead
     return joints

@@ -35,6 +35,16 @@ def test_the_distance_is_the_pelvis_s():
         assert filmed.distance_m[frame] == pytest.approx(depth[0])
 
 
+def test_the_nearest_framing_shows_the_head_and_no_hips():
+    shape = dict(width=112, height=64, fps=8.0)
+    takes = [plan_take(seed, num_frames=4, action="stand", framing="shoulders", **shape) for seed in range(20)]
+    seen = np.stack([film(take, **shape).pose.confidence[:, 0] > 0 for take in takes])
+    assert seen[..., [5, 6]].mean() > 0.7 and seen[..., [11, 12]].mean() < 0.1
+    assert not any(plan_take(seed, num_frames=4, **shape).framing.aim_height > 1.9 for seed in range(200)), (
+        "only on demand"
+    )
+
+
 def test_wishes_are_granted():
     take = plan_take(5, num_frames=4, width=112, height=64, fps=8.0, action="walk", photographer="dolly")
     assert take.action == "walk" and take.photographer == "dolly" and "walks" in take.caption
