@@ -87,6 +87,9 @@ class BodyMotion:
     elbows_together: float
     """-1..1: correlation of both elbows' movements across the picture, against their shoulders. Walking swings them against each
     other or towards and away from the camera; a body that turns or bows takes both along. 0 where they are not seen."""
+    hands_uneven: float
+    """Heights: how much farther one hand swings across the picture than the other; walkers' hands swing alike. 0 where one of
+    them is not seen."""
 
     @property
     def mean_facing(self) -> float:
@@ -106,8 +109,21 @@ def observe(body: SeenBody) -> BodyMotion:
     raised = _arms_raised(body, height)
     gait = _gait(body, height, facing, raised)
     ground = _ground_px(body, height)
-    bounce, roll, together = _bounce(body, height), _shoulders_roll(body, height), _elbows_together(body, height)
-    return BodyMotion(height, hips, facing, ground, gait, feet_seen, bounce, raised, roll, together)
+    left, right = (_swing(body, height, *arm) for arm in zip(_WRISTS, _SHOULDERS, strict=True))
+    uneven = abs(_spread(left) - _spread(right)) if np.isfinite(left).any() and np.isfinite(right).any() else 0.0
+    return BodyMotion(
+        height,
+        hips,
+        facing,
+        ground,
+        gait,
+        feet_seen,
+        bounce=_bounce(body, height),
+        arms_raised=raised,
+        shoulders_roll=_shoulders_roll(body, height),
+        elbows_together=_correlation(*(_swing(body, height, *arm) for arm in zip(_ELBOWS, _SHOULDERS, strict=True))),
+        hands_uneven=uneven,
+    )
 
 
 def smoothed(values: np.ndarray, sigma: float) -> np.ndarray:
@@ -176,10 +192,9 @@ def _shoulders_roll(body: SeenBody, height: np.ndarray) -> float:
     return _spread((body.at(left) - body.at(right))[:, 1] / height)
 
 
-def _elbows_together(body: SeenBody, height: np.ndarray) -> float:
-    swings = zip(_ELBOWS, _SHOULDERS, strict=True)
-    left, right = ((body.at(elbow) - body.at(shoulder))[:, 0] / height for elbow, shoulder in swings)
-    return _correlation(left, right)
+def _swing(body: SeenBody, height: np.ndarray, joint: int, shoulder: int) -> np.ndarray:
+    """float64 [T]: how far to the right of its shoulder a joint of the arm is, in heights."""
+    return (body.at(joint) - body.at(shoulder))[:, 0] / height
 
 
 def _arms_raised(body: SeenBody, height: np.ndarray) -> bool:

@@ -45,8 +45,8 @@ _BOUNCES = (0.013, 0.025)
 _NO_STEPS = 0.06
 """How sure it is that somebody goes somewhere whose shoulders show no steps, or, if no legs are seen, whose arms do what a
 walker's do not."""
-_LEAST_ROLL, _MOST_TOGETHER = 0.0045, 0.74
-"""Of the shoulders and elbows of stage world's people who walk: 99 in a hundred roll more and swing less together."""
+_LEAST_ROLL, _MOST_TOGETHER, _MOST_UNEVEN = 0.0045, 0.74, 0.06
+"""Limits of a walker's shoulders, elbows and hands: 99 in a hundred of stage world's people who go somewhere keep each."""
 _TURNED, _TURNED_GOES = 0.45, 0.38
 """Radians: where the legs are not seen, somebody whose facing varies by more than this goes somewhere this often."""
 _TURNERS, _TURNS = 0.2, 1.2
@@ -289,7 +289,8 @@ def _going(motion: BodyMotion) -> float:
         return _NO_STEPS
     if motion.gait in _TRAVELS:
         return _TRAVELS[motion.gait]
-    if motion.arms_raised or motion.elbows_together > _MOST_TOGETHER:
+    dances = motion.elbows_together > _MOST_TOGETHER or motion.hands_uneven > _MOST_UNEVEN
+    if motion.arms_raised or dances:
         return _NO_STEPS
     if np.nanstd(motion.facing) > _TURNED:
         return _TURNED_GOES

@@ -129,3 +129,13 @@ def test_smoothing_keeps_constants_and_bridges_gaps():
     bump = np.zeros(21)
     bump[10] = 1.0
     assert smoothed(bump, 2.0).sum() == pytest.approx(1.0, abs=1e-3)
+
+
+def test_hands_are_uneven_by_what_one_swings_more_and_even_where_one_is_not_seen():
+    body = stick_figure()
+    tall, wave = FOCAL * TALL / DISTANCE, np.sin(np.arange(24))
+    joints = body.joints_px.copy()
+    joints[:, 9, 0] += 0.1 * tall * wave
+    waving = SeenBody(joints, body.confidence, body.image_size, body.fps)
+    assert observe(waving).hands_uneven == pytest.approx(0.1 * wave.std(), rel=0.1)
+    assert observe(without(waving, [10])).hands_uneven == 0 == observe(body).hands_uneven

@@ -103,12 +103,12 @@ def level(body):
     return replace(body, joints_px=joints)
 
 
-def bowing(body, heights=0.05):
-    """Both elbows to the right and back, once a second."""
+def swinging(body, joints, heights):
+    """Some joints to the right and back, once a second."""
     seconds, tall = np.arange(body.num_frames) / body.fps, np.nanmax(observe(body).height_px)
-    joints = body.joints_px.copy()
-    joints[:, [7, 8], 0] += (heights * tall * np.sin(2 * np.pi * seconds))[:, None]
-    return replace(body, joints_px=joints)
+    moved = body.joints_px.copy()
+    moved[:, joints, 0] += (heights * tall * np.sin(2 * np.pi * seconds))[:, None]
+    return replace(body, joints_px=moved)
 
 
 def test_without_legs_the_bounce_of_steps_says_who_goes():
@@ -118,7 +118,9 @@ def test_without_legs_the_bounce_of_steps_says_who_goes():
     assert any("legs are not in the picture" in note for note in told.notes)
     assert told.variants[0].name == "follow" and (flow_of(told.variants[0], told)[:, 0] < 0).all()
     assert implied_camera(level(bouncing(profile))).variants[0].name == "hold", "steps roll the shoulders"
-    assert implied_camera(bowing(bouncing(profile))).variants[0].name == "hold", "walking swings the elbows apart"
+    both, one = swinging(bouncing(profile), [7, 8], 0.05), swinging(bouncing(profile), [9], 0.15)
+    assert implied_camera(both).variants[0].name == "hold", "walking swings the elbows apart"
+    assert implied_camera(one).variants[0].name == "hold", "and the hands alike"
     front = implied_camera(without(stick_figure(speed=0.0), LEGS))
     assert front.variants[0].name == "hold"
 
