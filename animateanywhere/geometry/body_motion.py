@@ -83,7 +83,8 @@ class BodyMotion:
     arms_raised: bool
     """At some moment an elbow or a hand comes up to the shoulders: people dance, wave and stretch so, but do not walk."""
     shoulders_roll: float
-    """Heights: how much one shoulder rises over the other and sinks again; every step rolls them. 0 where they are not seen."""
+    """Heights: how much one shoulder rises over the other and sinks again; every step rolls them. NaN where they are
+    not seen."""
     elbows_together: float
     """-1..1: correlation of both elbows' movements across the picture, against their shoulders. Walking swings them against each
     other or towards and away from the camera; a body that turns or bows takes both along. 0 where they are not seen."""
@@ -189,7 +190,8 @@ def _bounce(body: SeenBody, height: np.ndarray) -> float:
 
 def _shoulders_roll(body: SeenBody, height: np.ndarray) -> float:
     left, right = _SHOULDERS
-    return _spread((body.at(left) - body.at(right))[:, 1] / height)
+    rise = (body.at(left) - body.at(right))[:, 1] / height
+    return _spread(rise) if np.isfinite(rise).any() else float("nan")
 
 
 def _swing(body: SeenBody, height: np.ndarray, joint: int, shoulder: int) -> np.ndarray:
@@ -263,6 +265,7 @@ def _leg_features(
     if np.isfinite(between[:, 0] + hips[:, 0]).sum() < _LEAST_FRAMES:
         return None
     swing, lift = _spread(between[:, 0]), _spread(between[:, 1])
+    torso = (hips - shoulders)[:, 1]
     return {
         "swing": float(np.hypot(swing, lift)),
         "lift": lift,
@@ -270,7 +273,7 @@ def _leg_features(
         "together": _correlation((left - hips)[:, 1], (right - hips)[:, 1]),
         "apart": _correlation((left - hips)[:, 0], (right - hips)[:, 0]),
         "straddle": abs(float(np.nanmean(between[:, 0]))),
-        "torso": float(np.nanmean((hips - shoulders)[:, 1])),
+        "torso": float(np.nanmean(torso)) if np.isfinite(torso).any() else float("nan"),
         "turn": _spread(facing),
     }
 
@@ -286,7 +289,7 @@ def _correlation(a: np.ndarray, b: np.ndarray) -> float:
         return 0.0
     a, b = a[both] - a[both].mean(), b[both] - b[both].mean()
     power = float(np.sqrt((a * a).sum() * (b * b).sum()))
-    return float((a * b).sum() / power) if power > 1e-9 else 0.0
+    return float(np.clip((a * b).sum() / power, -1.0, 1.0)) if power > 1e-9 else 0.0
 
 
 def _mean_told(*values: np.ndarray) -> np.ndarray:

@@ -53,6 +53,12 @@ def test_somebody_who_walks_and_stays_in_the_middle_is_followed():
     assert "hold" in {variant.name for variant in told.variants}, "the treadmill"
 
 
+@pytest.mark.parametrize("unseen", [[5, 6], list(range(11))])
+def test_legs_that_walk_are_enough_where_no_shoulders_are_seen(unseen):
+    legs = without(stick_figure(speed=1.0, facing=np.pi / 2, camera_right=1.0), unseen)
+    assert implied_camera(legs).variants[0].name == "follow"
+
+
 def test_somebody_who_walks_out_of_the_picture_is_filmed_by_a_camera_that_stands():
     told = implied_camera(stick_figure(speed=1.0, facing=np.pi / 2))
     assert told.variants[0].name == "hold" and flow_size_px(flow_of(told.variants[0], told)) < 1e-6
