@@ -98,6 +98,11 @@ class BodyMotion:
         told = self.facing[np.isfinite(self.facing)]
         return float(np.angle(np.exp(1j * told).mean())) if len(told) else float("nan")
 
+    @property
+    def turned(self) -> float:
+        """Radians: how much the facing varies (standard deviation); 0 if it can never be told."""
+        return _spread(self.facing)
+
 
 def observe(body: SeenBody) -> BodyMotion:
     """Look at one person's joints. A person never seen gives NaN everywhere and the gait "cannot tell"."""

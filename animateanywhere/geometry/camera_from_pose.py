@@ -46,7 +46,7 @@ _NO_STEPS = 0.06
 """How sure it is that somebody goes somewhere whose shoulders show no steps, or, if no legs are seen, whose arms do what a
 walker's do not."""
 _LEAST_ROLL, _MOST_TOGETHER, _MOST_UNEVEN = 0.0045, 0.74, 0.06
-"""Limits of a walker's shoulders, elbows and hands: 99 in a hundred of stage world's people who go somewhere keep each."""
+"""Limits of a walker's shoulders, elbows and hands: at least 98 in a hundred of stage world's people who go somewhere keep each."""
 _TURNED, _TURNED_GOES = 0.45, 0.38
 """Radians: where the legs are not seen, somebody whose facing varies by more than this goes somewhere this often."""
 _TURNERS, _TURNS = 0.2, 1.2
@@ -292,7 +292,7 @@ def _going(motion: BodyMotion) -> float:
     dances = motion.elbows_together > _MOST_TOGETHER or motion.hands_uneven > _MOST_UNEVEN
     if motion.arms_raised or dances:
         return _NO_STEPS
-    if np.nanstd(motion.facing) > _TURNED:
+    if motion.turned > _TURNED:
         return _TURNED_GOES
     towards = np.cos(motion.mean_facing) if np.isfinite(motion.mean_facing) else 1.0
     sure = _UNSEEN_LEGS["front" if towards > 0.7 else "back" if towards < -0.7 else "side"]

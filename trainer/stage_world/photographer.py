@@ -223,12 +223,8 @@ FRAMINGS = {
     "knees": (0.12, (1.0, 1.35), (0.66, 0.76), 1.1),  # from the knees up
     "hips": (0.12, (1.4, 2.3), (0.72, 0.95), 1.6),  # from the hips up, or head and shoulders
     "whole": (0.76, (0.52, 0.82), (0.48, 0.6), 0.82),
-    "shoulders": (
-        0.0,
-        (1.9, 3.0),
-        (0.86, 1.12),
-        2.0,
-    ),  # head and shoulders anywhere in the picture's height; only if asked for
+    # Head and shoulders, high or low in the picture: only if asked for.
+    "shoulders": (0.0, (1.9, 3.0), (0.86, 1.12), 2.0),
 }
 
 
