@@ -115,8 +115,7 @@ def observe(body: SeenBody) -> BodyMotion:
     raised = _arms_raised(body, height)
     gait = _gait(body, height, facing, raised)
     ground = _ground_px(body, height)
-    left, right = (_swing(body, height, *arm) for arm in zip(_WRISTS, _SHOULDERS, strict=True))
-    uneven = abs(_spread(left) - _spread(right)) if np.isfinite(left).any() and np.isfinite(right).any() else 0.0
+    elbows, hands = _swings(body, height, _ELBOWS), _swings(body, height, _WRISTS)
     return BodyMotion(
         height,
         hips,
@@ -127,8 +126,8 @@ def observe(body: SeenBody) -> BodyMotion:
         bounce=_bounce(body, height),
         arms_raised=raised,
         shoulders_roll=_shoulders_roll(body, height),
-        elbows_together=_correlation(*(_swing(body, height, *arm) for arm in zip(_ELBOWS, _SHOULDERS, strict=True))),
-        hands_uneven=uneven,
+        elbows_together=_correlation(*elbows),
+        hands_uneven=abs(_spread(hands[0]) - _spread(hands[1])) if np.isfinite(hands).any(1).all() else 0.0,
     )
 
 
@@ -199,9 +198,10 @@ def _shoulders_roll(body: SeenBody, height: np.ndarray) -> float:
     return _spread(rise) if np.isfinite(rise).any() else float("nan")
 
 
-def _swing(body: SeenBody, height: np.ndarray, joint: int, shoulder: int) -> np.ndarray:
-    """float64 [T]: how far to the right of its shoulder a joint of the arm is, in heights."""
-    return (body.at(joint) - body.at(shoulder))[:, 0] / height
+def _swings(body: SeenBody, height: np.ndarray, joints: tuple[int, int]) -> np.ndarray:
+    """float64 [2, T]: how far to the right of its shoulder this joint of either arm is, in heights."""
+    arms = zip(joints, _SHOULDERS, strict=True)
+    return np.stack([(body.at(joint) - body.at(shoulder))[:, 0] / height for joint, shoulder in arms])
 
 
 def _arms_raised(body: SeenBody, height: np.ndarray) -> bool:

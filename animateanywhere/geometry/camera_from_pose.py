@@ -39,7 +39,7 @@ _TRAVELS: dict[GaitKind, float] = {
 """How sure a gait makes that the person goes somewhere, or does as if."""
 _UNSEEN_LEGS = {"front": (0.4, 0.88, 0.94), "side": (0.88, 0.94, 0.97), "back": (0.96, 0.98, 0.98)}
 """The same where the picture ends above the legs, for shoulders that hardly bounce, that bounce as in walking, and that bounce
-more. Shares of stage world's people: from the side or from behind they are seldom filmed on the spot."""
+more. Shares of stage world's people whom the limits below leave: from the side or from behind few are filmed on the spot."""
 _BOUNCES = (0.013, 0.025)
 """Heights: where these three part (root mean square of quick movements up and down)."""
 _NO_STEPS = 0.06
@@ -52,7 +52,7 @@ _TURNED, _TURNED_GOES = 0.45, 0.38
 _TURNERS, _TURNS = 0.2, 1.2
 """Share of people on the spot who turn there, and how fast, radians per second."""
 _OF_OTHERS = 0.1
-"""See `met`: more of them are believed than of a network's, because a growing person is all that geometry goes by."""
+"""See `met`. Half of it, the network's, would call a camera still from which somebody plainly shrinks."""
 _TREADMILL = 0.08
 """Share of those who walk or run without getting anywhere."""
 _SLIPPING = 1.4

@@ -30,6 +30,7 @@ SENTENCES = {
 FOLLOWERS = ("follow", "lead", "chase", "lag")
 """Names of those that go along with the person."""
 _OF_FOLLOWERS = 0.6
+"""See `met`."""
 
 PERSON_M = 1.7
 """The person's height that fixes the paths' unit: metres, if the person is as tall as that."""

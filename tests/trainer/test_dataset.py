@@ -85,7 +85,7 @@ def test_near_people_are_as_frequent_as_asked_for_in_both_orientations():
     assert {framing_of(seed, DataConfig()) for seed in seeds} == {None}
 
 
-def test_near_clips_show_people_from_the_hips_up_and_have_a_folder_of_their_own(data, clips, tmp_path):
+def test_near_clips_show_larger_people_and_have_a_folder_of_their_own(data, clips, tmp_path):
     near = stage_world_clips(replace(data, near_share=1.0, folder=str(tmp_path)), MODEL, "train", lambda done: None)
     shares = [[TrainingClip.load(path).human_mask.float().mean() for path in paths] for paths in (clips, near)]
     assert np.mean(shares[1]) > 2 * np.mean(shares[0])

@@ -119,7 +119,10 @@ def swinging(body, joints, heights):
 
 def test_without_legs_the_bounce_of_steps_says_who_goes():
     profile = without(stick_figure(speed=1.0, facing=np.pi / 2, camera_right=1.0), LEGS)
-    assert "follow" in [variant.name for variant in implied_camera(profile).variants]
+    assert implied_camera(profile).variants[0].name == "follow", "who rolls without bouncing skates"
+    standing = implied_camera(level(profile))
+    assert standing.variants[0].name == "hold", "who does neither stands, or is carried"
+    assert "follow" in [variant.name for variant in standing.variants]
     told = implied_camera(bouncing(profile))
     assert any("legs are not in the picture" in note for note in told.notes)
     assert told.variants[0].name == "follow" and (flow_of(told.variants[0], told)[:, 0] < 0).all()

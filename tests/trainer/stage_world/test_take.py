@@ -7,7 +7,7 @@ import pytest
 
 from tests.trainer.stage_world.clips import small_clip
 from trainer.stage_world.labels import HIDDEN_CONFIDENCE
-from trainer.stage_world.photographer import PHOTOGRAPHERS, watch
+from trainer.stage_world.photographer import FRAMINGS, PHOTOGRAPHERS, watch
 from trainer.stage_world.take import film, on_treadmill, plan_take
 
 
@@ -40,9 +40,15 @@ def test_the_nearest_framing_shows_the_head_and_no_hips():
     takes = [plan_take(seed, num_frames=4, action="stand", framing="shoulders", **shape) for seed in range(20)]
     seen = np.stack([film(take, **shape).pose.confidence[:, 0] > 0 for take in takes])
     assert seen[..., [5, 6]].mean() > 0.7 and seen[..., [11, 12]].mean() < 0.1
-    assert not any(plan_take(seed, num_frames=4, **shape).framing.aim_height > 1.9 for seed in range(200)), (
-        "only on demand"
-    )
+
+
+def test_the_nearest_framing_is_for_those_who_ask():
+    shape = dict(num_frames=2, width=112, height=64, fps=8.0)
+    for seed in range(100):
+        asked = {name: plan_take(seed, framing=name, **shape).framing for name in FRAMINGS}
+        nearest = asked.pop("shoulders")
+        drawn = plan_take(seed, **shape).framing
+        assert drawn != nearest and drawn in asked.values()
 
 
 def test_wishes_are_granted():
