@@ -21,9 +21,16 @@ class ConditionInputs:
     background_image: np.ndarray  # uint8 [H, W, 3]
     pose_frames: np.ndarray  # uint8 [T, H, W, 3], the drawn pose
     prompt: str = ""
+    background_frames: np.ndarray | None = (
+        None  # uint8 [T, H, W, 3], the background as the camera sees it; None: it stands still
+    )
 
     def __post_init__(self):
         size = self.pose_frames.shape[1:]
+        if self.background_frames is not None and self.background_frames.shape != self.pose_frames.shape:
+            raise InputError(
+                f"background_frames are {self.background_frames.shape}, pose frames {self.pose_frames.shape}: expected the same"
+            )
         for name in ("reference_image", "background_image"):
             if getattr(self, name).shape != size:
                 raise InputError(
@@ -37,7 +44,7 @@ class RawLatents:
 
     pose: torch.Tensor  # [B, F, C, h, w]
     reference: torch.Tensor  # [B, 1, C, h, w]
-    background: torch.Tensor  # [B, 1, C, h, w]
+    background: torch.Tensor  # [B, 1, C, h, w]; of a background that was moved [B, F, C, h, w]
 
 
 @dataclass(frozen=True)
@@ -110,10 +117,11 @@ def assemble(raw: RawLatents, prompt_embeds, scaling_factor, model: ModelConfig,
     """Scale and pad raw latents as the networks expect them.
 
     Pose and person carry the VAE's `scaling_factor`; the background is at raw scale times `image_latent_scale` (1.0),
-    followed in latent space by zeros, as the base model was pre-trained, or by itself (`background_padding`).
+    followed in latent space by zeros, as the base model was pre-trained, by itself, or by its own later frames
+    (`background_padding`).
     """
     background = torch.zeros_like(raw.pose)
-    filled = background if model.background_padding == "repeat" else background[:, :1]
+    filled = background[:, :1] if model.background_padding == "zeros" else background
     filled.copy_((raw.background * model.image_latent_scale).expand_as(filled))
     return Conditions(
         prompt_embeds=prompt_embeds,
@@ -130,7 +138,7 @@ def encode(components, inputs: ConditionInputs, model: ModelConfig) -> Condition
     raw = RawLatents(
         pose=encode_frames(vae, inputs.pose_frames[None]),
         reference=encode_frames(vae, inputs.reference_image[None, None]),
-        background=encode_frames(vae, inputs.background_image[None, None]),
+        background=encode_frames(vae, _background_of(inputs, model)[None]),
     )
     prompt_embeds = encode_prompts(
         components.tokenizer, components.text_encoder, [inputs.prompt], transformer.config.max_text_seq_length
@@ -141,4 +149,16 @@ def encode(components, inputs: ConditionInputs, model: ModelConfig) -> Condition
         vae.config.scaling_factor,
         model,
         transformer.config.patch_size_t,
+    )
+
+
+def _background_of(inputs: ConditionInputs, model: ModelConfig) -> np.ndarray:
+    """uint8 [T or 1, H, W, 3]: what the model's background latents are made of."""
+    picture = inputs.background_image[None]
+    if model.background_padding != "moved":
+        return picture
+    return (
+        np.broadcast_to(picture, inputs.pose_frames.shape)
+        if inputs.background_frames is None
+        else inputs.background_frames
     )

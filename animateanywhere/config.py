@@ -54,9 +54,10 @@ class ModelConfig:
     """Guidance unless the person chooses otherwise (paper IV-A: 2.5)."""
     image_latent_scale: float = 1.0
     """Factor on the background image's VAE latents: 1.0 as the base model saw it in pre-training."""
-    background_padding: Literal["zeros", "repeat"] = "zeros"
-    """What stands beside the noise of all later frames: zeros, as CogVideoX was pre-trained, or the background's latent again,
-    which spares a small model the work of carrying the whole picture through attention."""
+    background_padding: Literal["zeros", "repeat", "moved"] = "zeros"
+    """What stands beside the noise of all later frames: zeros, as CogVideoX was pre-trained; the background's latent again,
+    which spares a small model the work of carrying the whole picture through attention; or the picture as a camera would see
+    it that the pose implies, which spares it finding out how the background moves."""
     reference_canvas: tuple[int, int, int] = (231, 230, 230)
     """Flat RGB behind the cut-out person (paper, figure 2)."""
     pose_style: PoseStyle = field(default_factory=PoseStyle)
@@ -75,9 +76,9 @@ class ModelConfig:
             raise InputError(f"model size {self.width}x{self.height}: give the landscape size, width >= height")
         if self.num_frames % 8 or self.num_frames < 8:
             raise InputError(f"num_frames {self.num_frames}: expected a multiple of 8, at least 8")
-        for name, choices in (("branch", ("copy", "lora")), ("background_padding", ("zeros", "repeat"))):
+        for name, choices in (("branch", ("copy", "lora")), ("background_padding", ("zeros", "repeat", "moved"))):
             if getattr(self, name) not in choices:
-                raise InputError(f"{name} {getattr(self, name)!r}: expected {choices[0]!r} or {choices[1]!r}")
+                raise InputError(f"{name} {getattr(self, name)!r}: expected one of {', '.join(choices)}")
 
     def size_for(self, width: int, height: int) -> tuple[int, int]:
         """(width, height) in pixels of the clip that a picture of this shape leads to: landscape unless taller than wide."""

@@ -13,6 +13,7 @@ from animateanywhere.cancel import CancelToken
 from animateanywhere.conditioning import ConditionInputs
 from animateanywhere.config import GenerateConfig, ModelConfig
 from animateanywhere.errors import InputError
+from animateanywhere.filmed_background import filmed_background
 from animateanywhere.latent_grid import FRAME_MULTIPLE, snap_num_frames
 from animateanywhere.media import VideoFrames, check_output_path, cover_crop, read_image, write_video
 from animateanywhere.pipeline import AnimateAnywherePipeline, Progress
@@ -105,10 +106,14 @@ def prepare(
     request: GenerateRequest,
     model: ModelConfig,
     planned: GeneratePlan,
+    seed: int,
     on_progress: Callable[[Progress], None],
     cancel: CancelToken,
 ) -> tuple[ConditionInputs, tuple[str, ...]]:
-    """Read and bring all three inputs to the model's size. Returns them and notes for the person."""
+    """Read and bring all three inputs to the model's size. Returns them and notes for the person.
+
+    `seed`: the clip's; a background that is moved for the model may move in more ways than one.
+    """
     started = time.monotonic()
 
     def report(phase: str, done: int, total: int) -> None:
@@ -133,7 +138,11 @@ def prepare(
         pose, request.human, config.person, config.retarget, model.pose_style, detector=config.detector, cancel=cancel
     )
     frames = pose.frames(size, planned.num_frames, model.fps, model.pose_style, config.person)
-    return ConditionInputs(human, background, frames, config.prompt), notes + aligned
+    moved, told = filmed_background(
+        background, pose.sequence, model,
+        num_frames=planned.num_frames, person=config.person, prompt=config.prompt, seed=seed,
+    )  # fmt: skip
+    return ConditionInputs(human, background, frames, config.prompt, moved), (*notes, *aligned, *told)
 
 
 def _pose_notes(pose: PoseInput, person: int, model: ModelConfig, num_frames: int) -> tuple[str, ...]:
@@ -166,8 +175,8 @@ def generate(
     check_output_path(request.output)
     model, config = pipeline.model, request.config
     planned = plan(request, model)
-    inputs, notes = prepare(request, model, planned, on_progress, cancel)
     seed = random.SystemRandom().randrange(2**31) if config.seed < 0 else config.seed
+    inputs, notes = prepare(request, model, planned, seed, on_progress, cancel)
     frames = pipeline(
         inputs,
         num_inference_steps=config.num_inference_steps,

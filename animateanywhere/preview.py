@@ -13,7 +13,7 @@ import numpy as np
 from animateanywhere.cutout import CutOut, take_apart
 from animateanywhere.errors import InputError
 from animateanywhere.geometry.camera_variants import CameraVariant, ImpliedCamera
-from animateanywhere.implied_camera import CameraReader, read_camera, seen_body
+from animateanywhere.implied_camera import CameraReader, choose_variant, read_camera, seen_body
 from animateanywhere.moving_background import lay_over, moving_background
 from animateanywhere.pose.sequence import PoseSequence
 from animateanywhere.puppet import PuppetMotion, person_layers, puppet_motion
@@ -84,7 +84,9 @@ def plan_draft(
     InputError if the pose does not allow the variant, has no such person, or shows nobody whose size can be told.
     """
     pose = _fitted(inputs)
-    camera = read_camera(pose, person=person, reader=reader, num_frames=inputs.num_frames, fps=inputs.fps)
+    camera = read_camera(
+        pose, person=person, reader=reader, num_frames=inputs.num_frames, fps=inputs.fps, prompt=prompt
+    )
     chosen, notes = choose_variant(camera, variant, prompt)
     cutout, motion = _puppet(inputs, pose, person)
     return Draft(camera, chosen, cutout, motion, inputs.background, (*camera.notes, *notes, *cutout.notes))
@@ -101,19 +103,6 @@ def person_in_place(inputs: PreviewInputs, person: int = 0) -> np.ndarray:
         raise InputError("nobody is seen in the pose, so there is no place to put the person")
     (layer,) = person_layers(cutout, motion.frames(slice(shown[0], shown[0] + 1)), inputs.background.shape[1::-1])
     return lay_over(inputs.background, layer)
-
-
-def choose_variant(camera: ImpliedCamera, variant: str, prompt: str) -> tuple[CameraVariant, tuple[str, ...]]:
-    """The variant that is asked for by name, in words, or not at all; and what there is to say about that."""
-    if variant:
-        return camera.named(variant), ()
-    words = prompt.lower()
-    asked = [one for one in camera.variants if one.sentence in words]
-    if asked:
-        return max(asked, key=lambda one: len(one.sentence)), ()
-    if words.strip():
-        return camera.variants[0], ("the prompt names none of the camera's variants: the most probable one is drawn",)
-    return camera.variants[0], ()
 
 
 def _fitted(inputs: PreviewInputs) -> PoseSequence:

@@ -32,7 +32,15 @@ FLOORS |= {"epipolar_rows": 3, "epipolar_loss": 3, "epipolar_loss_triton": 3}
 FLOORS |= {"prepared_pose": 3, "patch_fill": 1, "clean_background": 3}
 FLOORS |= {"epipolar_view": 3, "epipolar_scene": 3, "clip_camera": 3}
 FLOORS |= {"implied_camera": 3, "skinning": 3, "cutout": 3, "puppet": 4, "moving_background": 3, "preview_files": 6}
-FLOORS |= {"pipeline": 5, "preview": 5, "generate": 6, "doctor": 6, "__main__": 7, "__init__": 0}
+FLOORS |= {
+    "filmed_background": 5,
+    "pipeline": 5,
+    "preview": 5,
+    "generate": 6,
+    "doctor": 6,
+    "__main__": 7,
+    "__init__": 0,
+}
 """Rooms inside animateanywhere from the ground up; an import goes to the same floor or below."""
 
 TORCH_FREE_FOR_UI = {"config", "presets", "stages", "events", "run_folder", "run_state", "estimate"}

@@ -5,7 +5,6 @@ Legend: B batch, T video frames, F latent frames, C latent channels, h w latent 
 
 import hashlib
 import multiprocessing
-import os
 import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -17,7 +16,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
 
 from animateanywhere.conditioning import encode_frames
 from animateanywhere.config import ModelConfig, PoseStyle
@@ -25,87 +23,13 @@ from animateanywhere.errors import InputError
 from animateanywhere.geometry.cameras import CameraPath
 from animateanywhere.losses import person_cells
 from animateanywhere.memory import keep_freed_memory
-from animateanywhere.pose.draw import draw_pose
-from animateanywhere.pose.sequence import PoseSequence
 from trainer.config import DataConfig
+from trainer.filmed_background import filmed_background
 from trainer.shares import Share
 from trainer.stage_world.clip import StageClip
 from trainer.stage_world.render import render_clip
 from trainer.stage_world.seeds import split_seeds
-
-
-@dataclass(frozen=True)
-class TrainingClip:
-    """What is kept of one clip: pixels, labels, words."""
-
-    video: torch.Tensor  # uint8 [T, H, W, 3]
-    background: torch.Tensor  # uint8 [H, W, 3], first frame without the person
-    reference: torch.Tensor  # uint8 [H, W, 3]
-    joints_px: torch.Tensor  # float32 [T, 133, 2]
-    joint_confidence: torch.Tensor  # float32 [T, 133]
-    human_mask: torch.Tensor  # bool [T, H, W]
-    hand_mask: torch.Tensor  # bool [T, H, W]
-    intrinsics_px: torch.Tensor  # float64 [T, 3, 3]
-    camera_from_world: torch.Tensor  # float64 [T, 4, 4]
-    caption: str
-    fps: float
-    camera_confidence: float = 1.0
-    """0..1: how far the cameras can be trusted; 0 keeps the clip out of the epipolar loss."""
-
-    @classmethod
-    def from_stage(cls, clip: StageClip) -> "TrainingClip":
-        names = ("video", "joints_px", "joint_confidence", "human_mask", "hand_mask", "intrinsics_px")
-        tensors = {name: torch.as_tensor(getattr(clip, name)) for name in (*names, "camera_from_world")}
-        return cls(
-            **tensors,
-            background=torch.as_tensor(clip.background_video[0].copy()),
-            reference=torch.as_tensor(clip.reference_rgb),
-            caption=clip.caption,
-            fps=clip.fps,
-        )
-
-    def pose_frames(self, style: PoseStyle) -> np.ndarray:
-        """The pose as the model sees it, uint8 `[T, H, W, 3]`."""
-        height, width = self.background.shape[:2]
-        sequence = PoseSequence.from_stage(
-            self.joints_px.numpy(), self.joint_confidence.numpy(), (width, height), self.fps
-        )
-        return draw_pose(sequence, (width, height), style)
-
-    def save(self, path: Path) -> None:
-        """Write to `path` in one piece."""
-        tensors = {name: value for name, value in vars(self).items() if isinstance(value, torch.Tensor)}
-        words = {"caption": self.caption, "fps": repr(self.fps), "camera_confidence": repr(self.camera_confidence)}
-        write_whole(path, tensors, words)
-
-    @classmethod
-    def load(cls, path: Path) -> "TrainingClip":
-        """Read a clip. Raises InputError if the file is damaged."""
-        tensors, metadata = read_tensors(path)
-        confidence = float(metadata.get("camera_confidence", 1.0))
-        return cls(**tensors, caption=metadata["caption"], fps=float(metadata["fps"]), camera_confidence=confidence)
-
-
-def write_whole(path: Path, tensors: dict, metadata: dict[str, str]) -> None:
-    """Write a safetensors file that is either whole or absent. Raises InputError when the disk is full."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        save_file({name: t.contiguous() for name, t in tensors.items()}, draft, metadata)
-        os.replace(draft, path)
-    except (OSError, SafetensorError) as error:
-        draft.unlink(missing_ok=True)
-        raise InputError(f"cannot write {path}: {error}; free some disk space or choose another folder") from error
-
-
-def read_tensors(path: Path) -> tuple[dict, dict[str, str]]:
-    """Tensors and metadata of a safetensors file. Raises InputError naming the file if it is damaged."""
-    try:
-        with safe_open(path, "pt") as opened:
-            metadata = opened.metadata() or {}
-        return load_file(path), metadata
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"cannot read {path}: {error}; delete it and it will be made again") from error
-
+from trainer.training_clip import TrainingClip, read_tensors, write_whole
 
 POSE_CROP, REFERENCE_CROP = 0, 1
 """Of 6 equally likely sources of the VAE's crops; the others are video."""
@@ -245,6 +169,7 @@ class TrainingBatch:
     pose: torch.Tensor  # [B, F, C, h, w]
     reference: torch.Tensor  # [B, 1, C, h, w]
     first_frame: torch.Tensor  # [B, 1, C, h, w]
+    moved_background: torch.Tensor | None  # [B, F, C, h, w]; None: the run's model is shown one picture
     background_pixels: torch.Tensor  # uint8 [B, H, W, 3]
     clips: list[Path]
     captions: list[str]
@@ -272,6 +197,7 @@ def read_window(path: Path, start: int, count: int) -> tuple[torch.Tensor, torch
 
 
 LATENTS = ("video", "pose", "reference", "first_frame")
+_MOVED = "moved_background"
 
 
 @dataclass(frozen=True)
@@ -349,8 +275,10 @@ class LatentClips:
 def _batch_of(drawn: list[_Member], share: Share) -> TrainingBatch:
     chosen = share.of(drawn)
     stacked = {name: torch.stack([member.tensors[name].float() for member in chosen]) for name in LATENTS}
+    moved = [member.tensors[_MOVED].float() for member in chosen if _MOVED in member.tensors]
     return TrainingBatch(
         **stacked,
+        moved_background=torch.stack(moved) if moved else None,
         background_pixels=torch.stack([member.tensors["background_pixels"] for member in chosen]),
         clips=[member.path for member in chosen],
         captions=[member.caption for member in chosen],
@@ -368,29 +296,32 @@ def vae_fingerprint(vae) -> str:
     return digest.hexdigest()[:12]
 
 
-def cache_latents(paths: list[Path], vae, style: PoseStyle, on_done: Callable[[int], None]) -> list[Path]:
-    """Encode every clip once; files are keyed by clip, VAE weights, pose style and autocast's precision."""
+def cache_latents(paths: list[Path], vae, model: ModelConfig, on_done: Callable[[int], None]) -> list[Path]:
+    """Encode every clip once; files are keyed by clip, VAE weights, pose style, kind of background and autocast's precision."""
     kind = vae.device.type
     precision = str(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else ""
-    key = hashlib.sha256((vae_fingerprint(vae) + repr(style) + precision).encode()).hexdigest()[:12]
+    moved = _MOVED if model.background_padding == "moved" else ""
+    key = hashlib.sha256((vae_fingerprint(vae) + repr(model.pose_style) + precision + moved).encode()).hexdigest()[:12]
     cached = []
     for done, path in enumerate(paths, 1):
         folder = path.parent / f"latents-{key}"
         folder.mkdir(exist_ok=True)
         target = folder / path.name
         if not target.exists():
-            _encode_clip(TrainingClip.load(path), vae, style, target)
+            _encode_clip(TrainingClip.load(path), vae, model, target)
         cached.append(target)
         on_done(done)
     return cached
 
 
-def _encode_clip(clip: TrainingClip, vae, style: PoseStyle, target: Path) -> None:
+def _encode_clip(clip: TrainingClip, vae, model: ModelConfig, target: Path) -> None:
     pictures = {
         "video": clip.video,
-        "pose": torch.as_tensor(clip.pose_frames(style)),
+        "pose": torch.as_tensor(clip.pose_frames(model.pose_style)),
         "reference": clip.reference[None],
         "first_frame": clip.video[:1],
     }
+    if model.background_padding == "moved":
+        pictures[_MOVED] = torch.as_tensor(filmed_background(clip))
     tensors = {name: encode_frames(vae, frames[None])[0].half().cpu() for name, frames in pictures.items()}
     write_whole(target, {**tensors, "background_pixels": clip.background}, {"caption": clip.caption})

@@ -82,13 +82,13 @@ def evaluate(
     for seed in split_seeds(config.split, 0, config.num_clips):
         held_out = HeldOutClip.render(seed, pipeline.model)
         prompt = held_out.clip.caption if config.prompted else config.prompt
-        inputs = condition_inputs(held_out.clip, pipeline.model.pose_style, prompt)
         started = time.monotonic()
-        made = [_make(pipeline, inputs, config, draw) for draw in range(config.seeds)]
+        inputs = [condition_inputs(held_out.clip, pipeline.model, prompt, draw) for draw in range(config.seeds)]
+        made = [_make(pipeline, one, config, draw) for draw, one in enumerate(inputs)]
         seconds += time.monotonic() - started
         beside = {row.name: row.make(held_out, pipeline) for row in others}
         scores.append(_score(held_out, prompt, made, beside, board))
-        rows.append(sheet_row(inputs, held_out.video, made[0]))
+        rows.append(sheet_row(inputs[0], held_out.video, made[0]))
         text = f"seed {seed}: {scores[-1].model:.2f} dB, frozen {scores[-1].frozen:.2f} dB"
         print(f"{len(scores)}/{config.num_clips} {text}")
     report = _report(pipeline.model, config, seconds / config.num_clips / config.seeds, board, scores)

@@ -7,14 +7,16 @@ import numpy as np
 import torch
 
 from animateanywhere.conditioning import ConditionInputs
-from animateanywhere.config import ModelConfig, PoseStyle
+from animateanywhere.config import ModelConfig
+from animateanywhere.filmed_background import filmed_background
 from animateanywhere.geometry.cameras import CameraPath
 from animateanywhere.pose.sequence import PoseSequence
 from trainer.config import DataConfig
-from trainer.dataset import TrainingClip, clip_size, read_tensors, render_training_clip, write_whole
+from trainer.dataset import clip_size, render_training_clip
 from trainer.metrics.table import Truth
 from trainer.stage_world.seeds import split_seeds
 from trainer.stage_world.take import film, plan_take
+from trainer.training_clip import TrainingClip, read_tensors, write_whole
 
 _DEPTH = "background_depth"
 
@@ -46,15 +48,11 @@ class HeldOutClip:
 
     @property
     def cameras(self) -> CameraPath:
-        height, width = self.clip.background.shape[:2]
-        clip = self.clip
-        return CameraPath(clip.intrinsics_px.numpy(), clip.camera_from_world.numpy(), (width, height), clip.fps)
+        return self.clip.cameras
 
     @property
     def pose(self) -> PoseSequence:
-        height, width = self.clip.background.shape[:2]
-        joints, confidence = self.clip.joints_px.numpy(), self.clip.joint_confidence.numpy()
-        return PoseSequence.from_stage(joints, confidence, (width, height), self.clip.fps)
+        return self.clip.pose
 
     def truth(self, prompt: str = "") -> Truth:
         """For clips that were made with these words."""
@@ -62,9 +60,11 @@ class HeldOutClip:
         return Truth(self.video, person, self.cameras, self.background_depth, prompt, self.clip.caption)
 
 
-def condition_inputs(clip: TrainingClip, style: PoseStyle, prompt: str = "") -> ConditionInputs:
-    """The clip's own person, background and pose as a model takes them, and words."""
-    return ConditionInputs(clip.reference.numpy(), clip.background.numpy(), clip.pose_frames(style), prompt)
+def condition_inputs(clip: TrainingClip, model: ModelConfig, prompt: str = "", seed: int = 0) -> ConditionInputs:
+    """The clip's own person, background and pose as a model takes them, and words. `seed`: the one that makes the clip."""
+    background = clip.background.numpy()
+    moved, _ = filmed_background(background, clip.pose, model, num_frames=len(clip.video), prompt=prompt, seed=seed)
+    return ConditionInputs(clip.reference.numpy(), background, clip.pose_frames(model.pose_style), prompt, moved)
 
 
 def kept_clip(seed: int, model: ModelConfig, folder: Path) -> HeldOutClip:

@@ -21,10 +21,11 @@ from animateanywhere.epipolar_rows import background_tokens
 from animateanywhere.losses import LossTerms, latent_loss, one_step_clean, velocity_target
 from animateanywhere.perceptual import PerceptualNetwork, perceptual_loss
 from trainer.config import TrainConfig
-from trainer.dataset import TrainingBatch, TrainingClip, read_window
+from trainer.dataset import TrainingBatch, read_window
 from trainer.shares import Share
 from trainer.stage_networks import visiting
 from trainer.stages import Stage
+from trainer.training_clip import TrainingClip
 
 COLOUR = torch.tensor([[1 / 3, 1 / 3, 1 / 3], [1.0, -1.0, 0.0], [-0.5, -0.5, 1.0]])
 """Brightness, red against green, blue against both: in pictures these are nearly uncorrelated."""
@@ -223,8 +224,10 @@ def shortened_captions(captions: list[str], drop: float, share: Share, generator
 
 @torch.no_grad()
 def _background(components: Components, batch: TrainingBatch, generator: torch.Generator | None) -> torch.Tensor:
-    """Background latents; with a generator, the base model's image-noise augmentation: sigma = exp(N(-3, 0.5)) on pixels
-    in [-1, 1]."""
+    """Background latents: cached ones of a background that was moved, else of one picture; with a generator, that one has the
+    base model's image-noise augmentation: sigma = exp(N(-3, 0.5)) on pixels in [-1, 1]."""
+    if batch.moved_background is not None:
+        return batch.moved_background
     vae = components.vae
     with visiting(vae, components.transformer.device):
         pixels = pixels_to_model(batch.background_pixels[:, None].to(vae.device))  # [B, 3, 1, H, W]

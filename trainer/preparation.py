@@ -51,11 +51,11 @@ class Preparation:
 
     def latent_clips(self, components: Components, clips: list[Path]) -> LatentClips:
         """Those clips, encoded by the model's VAE, and their captions read. Raises Cancelled when a stop was asked for."""
-        vae, style = components.vae, self._config.model.pose_style
+        vae, model = components.vae, self._config.model
 
         def encode(part: range, on_done: Callable[[int], None]) -> list[Path]:
             with visiting(vae, self._processes.device), self._processes.autocast():
-                return cache_latents(clips[part.start : part.stop], vae, style, on_done)
+                return cache_latents(clips[part.start : part.stop], vae, model, on_done)
 
         made = LatentClips(clips, self._phase("cache", len(clips), encode))
         read_captions(components, made.captions)

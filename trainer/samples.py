@@ -21,7 +21,6 @@ from animateanywhere.errors import Cancelled
 from animateanywhere.media import VideoFrames, write_video
 from animateanywhere.pipeline import AnimateAnywherePipeline
 from trainer.config import TrainConfig
-from trainer.dataset import TrainingClip
 from trainer.evaluate import sheet_row, write_sheet
 from trainer.events import EventWriter, SamplesLeftOut, SamplesMade
 from trainer.failures import LESS_MEMORY, MEMORY_ERRORS, free_memory, is_out_of_memory
@@ -32,6 +31,7 @@ from trainer.optimizers import WeightAverage
 from trainer.process_lock import give_sign
 from trainer.run_folder import DRAFT, RunFolder, SampleScore, write_scores
 from trainer.stages import Stage
+from trainer.training_clip import TrainingClip
 
 SEED = 0
 """Of every sample: what changes from step to step is the model alone."""
@@ -129,7 +129,7 @@ class Sampler:
             target = self._folder.targets / f"{path.stem}.mp4"
             if not target.exists():
                 write_video(VideoFrames(clip.video.numpy(), clip.fps), target)
-            inputs = condition_inputs(clip, pipeline.model.pose_style, clip.caption)
+            inputs = condition_inputs(clip, pipeline.model, clip.caption, SEED)
             here = point if point is not None and point.clip == path else None
             with watched(pipeline.transformer, here) as probe:
                 frames = self._frames(pipeline, stage, clip, inputs)

@@ -5,9 +5,10 @@ from pathlib import Path
 from animateanywhere.errors import InputError
 from animateanywhere.media import VideoFrames, write_video
 from trainer.config import DataConfig
-from trainer.dataset import TrainingClip, render_training_clip
+from trainer.dataset import render_training_clip
 from trainer.presets import MINI_MODEL
 from trainer.stage_world.seeds import split_seeds
+from trainer.training_clip import TrainingClip
 
 
 def write_clips(data: DataConfig, split: str, output: Path) -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import torch
 
-from trainer.dataset import read_tensors, write_whole
 from trainer.optimizers import StageOptimizer
 from trainer.sharding import spread_like, whole
+from trainer.training_clip import read_tensors, write_whole
 
 WEIGHTS, MEMORY, POSITION = "weights.safetensors", "optimizer.safetensors", "position.json"
 

@@ -209,11 +209,12 @@ HYPOTHESES = (
 _TRAVEL_WEIGHTS = sum(hypothesis.travel_weight for hypothesis in HYPOTHESES)
 
 
-def implied_camera(body: SeenBody) -> ImpliedCamera:
+def implied_camera(body: SeenBody, asked: str = "") -> ImpliedCamera:
     """What one person's joints say about the camera, without any weights.
 
     Each photographer's probability is how often such are met, times how well what is seen fits what they would show.
-    Raises InputError if nobody is seen whose size can be told.
+    `asked`: name of a variant that is among the answers however improbable it is; of the three words for following there is
+    the one that fits the person's facing. Raises InputError if nobody is seen whose size can be told.
     """
     motion = observe(body)
     view = first_view(motion, body.image_size, body.fps)
@@ -233,15 +234,16 @@ def implied_camera(body: SeenBody) -> ImpliedCamera:
                 curves if travels > stays else curves.standing(),
             )
         )
-    return ImpliedCamera(_variants(rows, motion, view), unclear(motion), view.distance_m)
+    return ImpliedCamera(_variants(rows, motion, view, asked), unclear(motion), view.distance_m)
 
 
 def _variants(
-    rows: list[tuple[float, Hypothesis, Curves]], motion: BodyMotion, view: View
+    rows: list[tuple[float, Hypothesis, Curves]], motion: BodyMotion, view: View, asked: str
 ) -> tuple[CameraVariant, ...]:
     total = sum(weight for weight, _, _ in rows)
-    ranked = sorted(rows, key=lambda row: -row[0])[:_MOST_VARIANTS]
-    kept = [row for row in ranked if row[0] >= _LEAST_PROBABILITY * total] or ranked[:1]
+    ranked = sorted(rows, key=lambda row: -row[0])
+    kept = [row for row in ranked[:_MOST_VARIANTS] if row[0] >= _LEAST_PROBABILITY * total] or ranked[:1]
+    kept += [row for row in ranked if _name(row[1], motion) == asked and row not in kept]
     share = sum(weight for weight, _, _ in kept)
     return tuple(
         CameraVariant(_name(hypothesis, motion), weight / share, hypothesis.film(view, curves))

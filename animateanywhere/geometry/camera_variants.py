@@ -27,6 +27,15 @@ SENTENCES = {
 }
 """Name of each variant and the words that ask a model for it: those of the captions that models are trained with."""
 
+
+def asked_for(words: str) -> str:
+    """Name of the variant whose sentence is among these words, the longest if several are; empty if none is."""
+    words = words.lower()
+    return max(
+        (name for name, sentence in SENTENCES.items() if sentence in words), key=lambda n: len(SENTENCES[n]), default=""
+    )
+
+
 FOLLOWERS = ("follow", "lead", "chase", "lag")
 """Names of those that go along with the person."""
 _OF_FOLLOWERS = 0.6

@@ -128,9 +128,12 @@ def load_regressor(path: Path = WEIGHTS) -> CameraRegressor:
 
 
 @torch.no_grad()
-def regressed_camera(body: SeenBody, network: CameraRegressor) -> ImpliedCamera:
-    """What the network makes of one person's joints at 8 frames per second. Raises InputError if nobody is seen whose size
-    can be told, or if there are fewer than two frames."""
+def regressed_camera(body: SeenBody, network: CameraRegressor, asked: str = "") -> ImpliedCamera:
+    """What the network makes of one person's joints at 8 frames per second.
+
+    `asked`: name of a variant that is among the answers however improbable it is. Raises InputError if nobody is seen whose
+    size can be told, or if there are fewer than two frames.
+    """
     if body.num_frames < 2:
         raise InputError(f"pose of {body.num_frames} frame: a camera's motion needs at least 2")
     motion = observe(body)
@@ -141,7 +144,9 @@ def regressed_camera(body: SeenBody, network: CameraRegressor) -> ImpliedCamera:
         steps[0].numpy().astype(np.float64),
     )
     chances /= chances.sum()
-    order = [v for v in np.argsort(-chances)[:_MOST_VARIANTS] if chances[v] >= _LEAST_PROBABILITY]
+    ranked = np.argsort(-chances)
+    order = [v for v in ranked[:_MOST_VARIANTS] if chances[v] >= _LEAST_PROBABILITY]
+    order += [v for v in ranked if VARIANTS[v] == asked and v not in order]
     share = chances[order].sum()
     still = moving_camera(view, body.num_frames)
     variants = tuple(CameraVariant(VARIANTS[v], float(chances[v] / share), walked(still, steps[v])) for v in order)

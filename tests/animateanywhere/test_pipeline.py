@@ -207,6 +207,27 @@ def test_a_model_may_see_the_background_beside_every_frame(pipeline):
     assert torch.equal(repeated, padded[:, :1].expand_as(repeated))
 
 
+@torch.no_grad()
+def test_a_model_may_see_the_background_moved(pipeline):
+    from animateanywhere.conditioning import encode_frames
+
+    moved_model = replace(pipeline.model, background_padding="moved")
+    still, frames = random_inputs(num_frames=16), random_inputs(num_frames=16, seed=5).pose_frames
+    moved = replace(still, background_frames=frames)
+    raw = encode_frames(pipeline.vae, frames[None])
+    assert torch.equal(encode(pipeline, moved, moved_model).background_latents, raw)
+    standing = encode_frames(pipeline.vae, np.broadcast_to(still.background_image, frames.shape)[None])
+    assert torch.equal(encode(pipeline, still, moved_model).background_latents, standing)
+    padded = [encode(pipeline, one, pipeline.model).background_latents for one in (still, moved)]
+    assert torch.equal(*padded)  # others do not look at it
+
+
+def test_a_moved_background_of_another_length_is_refused():
+    inputs = random_inputs(num_frames=16)
+    with pytest.raises(InputError, match="expected the same"):
+        replace(inputs, background_frames=inputs.pose_frames[:8])
+
+
 def test_components_come_back_in_evaluation_mode_and_frozen(tmp_path):
     components, info = load_components(make_tiny_model(tmp_path))
     networks = [m for m in vars(components).values() if isinstance(m, torch.nn.Module)]

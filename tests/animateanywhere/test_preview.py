@@ -12,10 +12,10 @@ from animateanywhere.errors import InputError
 from animateanywhere.geometry.background_flow import flow_size_px, net_flow_px
 from animateanywhere.geometry.camera_files import load_camera_path
 from animateanywhere.geometry.camera_variants import SENTENCES
-from animateanywhere.implied_camera import read_camera
+from animateanywhere.implied_camera import choose_variant, read_camera
 from animateanywhere.media import probe_video, read_comment, read_video
 from animateanywhere.pose.sequence import PoseSequence
-from animateanywhere.preview import PreviewInputs, choose_variant, person_in_place, plan_draft
+from animateanywhere.preview import PreviewInputs, person_in_place, plan_draft
 from tests.animateanywhere.geometry.walkers import SIZE, stick_figure
 from tests.bad_inputs import BAD_CALLS, BAD_UPLOADS, good_words
 from tests.tiny import make_tiny_model
@@ -168,6 +168,26 @@ def test_the_prompt_is_read_for_the_longest_sentence():
     camera = read_camera(pose_of(stick_figure(24, speed=1.0, facing=np.pi, camera_forward=1.0)), reader="geometric")
     assert choose_variant(camera, "", "a person walks, the camera follows from behind")[0].name == "chase"
     assert choose_variant(camera, "", "")[0] is camera.variants[0]
+
+
+def test_seeds_draw_each_camera_as_often_as_it_is_probable():
+    camera = read_camera(pose_of(FOLLOWED))
+    chances = [one.probability for one in camera.variants]
+    drawn = [camera.variants.index(choose_variant(camera, seed=seed)[0]) for seed in range(2000)]
+    seen = np.bincount(drawn, minlength=len(chances)) / len(drawn)
+    np.testing.assert_allclose(seen, chances, atol=0.03)
+    assert choose_variant(camera, prompt=camera.variants[-1].sentence, seed=0)[0] is camera.variants[-1]
+
+
+@pytest.mark.parametrize("reader", ["learned", "geometric"])
+@pytest.mark.parametrize("name", ["hold", "orbit left", "closer", "zoom out", "sink", "pan"])
+def test_an_asked_for_camera_is_among_the_answers(name, reader):
+    pose = pose_of(FOLLOWED)
+    plain, asked = (read_camera(pose, reader=reader, prompt=words) for words in ("", f"a walk, {SENTENCES[name]}"))
+    assert choose_variant(asked, prompt=SENTENCES[name])[0].name == name
+    names = [one.name for one in plain.variants]
+    assert [one.name for one in asked.variants if one.name in names] == names
+    assert sum(one.probability for one in asked.variants) == pytest.approx(1)
 
 
 @pytest.mark.parametrize("reader", ["geometric", "learned"])

@@ -21,9 +21,10 @@ from animateanywhere.geometry.cameras import CameraPath
 from animateanywhere.media import VideoFrames
 from tests.animateanywhere.geometry.filmed import camera_errors
 from trainer.config import DataConfig
-from trainer.dataset import TrainingClip, render_training_clip
+from trainer.dataset import render_training_clip
 from trainer.presets import MINI_MODEL
 from trainer.stage_world.seeds import split_seeds
+from trainer.training_clip import TrainingClip
 
 TURN_AIM_DEG, WAY_AIM_DEG = 1.0, 10.0
 MOVES_M, TURNS_DEG, ZOOMS = 0.02, 0.1, 1.01

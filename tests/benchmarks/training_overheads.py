@@ -87,8 +87,9 @@ class Bench:
         """All clips encoded anew, as a run without a cache would have to."""
         for cache in self.paths[0].parent.glob("latents-*"):
             shutil.rmtree(cache)
-        style = self.config.model.pose_style
-        return LatentClips(self.paths, cache_latents(self.paths, self.components.vae, style, lambda done: None))
+        return LatentClips(
+            self.paths, cache_latents(self.paths, self.components.vae, self.config.model, lambda done: None)
+        )
 
     def step(self, option: Option, number: int) -> None:
         """One whole step; steps of one number draw the same clips, timesteps, noise and dropout."""

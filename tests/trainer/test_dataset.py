@@ -14,20 +14,21 @@ from trainer.config import DataConfig
 from trainer.dataset import (
     ClipLabels,
     LatentClips,
-    TrainingClip,
     cache_latents,
     clip_size,
     framing_of,
     random_crops,
-    read_tensors,
     stage_world_clips,
     vae_fingerprint,
 )
+from trainer.filmed_background import filmed_background
 from trainer.objectives import dropped_conditions
 from trainer.shares import Share
+from trainer.training_clip import TrainingClip, read_tensors
 
-MODEL = ModelConfig(name="tiny", width=64, height=32, num_frames=8)
 STYLE = PoseStyle(0.06)
+MODEL = ModelConfig(name="tiny", width=64, height=32, num_frames=8, pose_style=STYLE)
+MOVED = replace(MODEL, background_padding="moved")
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +119,7 @@ def test_the_drawn_pose_lies_on_the_person(clips):
 
 def test_cached_latents_are_the_encoders(clips):
     vae = tiny_components().vae
-    cached = cache_latents(clips, vae, STYLE, lambda done: None)
+    cached = cache_latents(clips, vae, MODEL, lambda done: None)
     tensors, metadata = read_tensors(cached[0])
     clip = TrainingClip.load(clips[0])
     expected = encode_frames(vae, torch.as_tensor(clip.pose_frames(STYLE))[None])[0]
@@ -130,18 +131,34 @@ def test_another_vae_pose_style_or_precision_does_not_reuse_the_cache(clips):
     first, second = tiny_components(seed=0).vae, tiny_components(seed=1).vae
     assert vae_fingerprint(first) != vae_fingerprint(second)
     folders = [
-        cache_latents(clips[:1], v, s, lambda done: None)[0].parent for v, s in ((first, STYLE), (second, STYLE))
+        cache_latents(clips[:1], vae, model, lambda done: None)[0].parent
+        for vae, model in ((first, MODEL), (second, MODEL), (first, MOVED))
     ]
-    folders.append(cache_latents(clips[:1], first, PoseStyle(0.1), lambda done: None)[0].parent)
+    folders.append(
+        cache_latents(clips[:1], first, replace(MODEL, pose_style=PoseStyle(0.1)), lambda done: None)[0].parent
+    )
     with torch.autocast("cpu", torch.bfloat16):
-        half = cache_latents(clips[:1], first, STYLE, lambda done: None)[0]
-    assert len({*folders, half.parent}) == 4
+        half = cache_latents(clips[:1], first, MODEL, lambda done: None)[0]
+    assert len({*folders, half.parent}) == 5
     in_half, whole = (read_tensors(folder / half.name)[0]["video"].float() for folder in (half.parent, folders[0]))
     assert 0 < float((in_half - whole).square().mean().sqrt()) < 0.05 * float(whole.std())
 
 
+def test_moved_backgrounds_are_cached_for_those_who_see_them(clips):
+    vae = tiny_components().vae
+    batches = [
+        LatentClips(clips[:1], cache_latents(clips[:1], vae, model, lambda done: None)).batch(
+            Share.whole(2), torch.Generator().manual_seed(0)
+        )
+        for model in (MODEL, MOVED)
+    ]
+    assert batches[0].moved_background is None
+    expected = encode_frames(vae, filmed_background(TrainingClip.load(clips[0]))[None])[0]
+    assert torch.allclose(batches[1].moved_background, expected.expand(2, -1, -1, -1, -1), atol=2e-2)
+
+
 def test_batches_hold_one_orientation_and_follow_the_generator(clips):
-    latents = LatentClips(clips, cache_latents(clips, tiny_components().vae, STYLE, lambda done: None))
+    latents = LatentClips(clips, cache_latents(clips, tiny_components().vae, MODEL, lambda done: None))
     shapes = set()
     for seed in range(8):
         batch = latents.batch(Share.whole(3), torch.Generator().manual_seed(seed))

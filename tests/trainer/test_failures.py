@@ -13,19 +13,13 @@ from safetensors import SafetensorError
 from animateanywhere.checkpoint import load_components
 from animateanywhere.errors import InputError
 from tests.trainer.killing import LONGEST_S, losses, said, start, tiny_run, weights
-from trainer.dataset import (
-    TrainingClip,
-    cache_latents,
-    read_tensors,
-    render_training_clip,
-    stage_world_clips,
-    write_whole,
-)
+from trainer.dataset import cache_latents, render_training_clip, stage_world_clips
 from trainer.events import EventWriter, RunFinished, RunStarted, SamplesLeftOut, StepDone, StepSkipped, read_events
 from trainer.failures import RecordedRun, is_disk_full, is_out_of_memory, what_to_do
 from trainer.loop import Trainer
 from trainer.run_folder import RunFolder
 from trainer.run_state import run_state
+from trainer.training_clip import TrainingClip, read_tensors, write_whole
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +70,7 @@ def test_one_broken_clip_is_stepped_over(tmp_path):
     folder.create(resume=False)
     trainer = Trainer(config, folder)
     clips = trainer._preparation.clips("train", 2)
-    latents = cache_latents(clips[:1], trainer.components.vae, config.model.pose_style, lambda done: None)[0]
+    latents = cache_latents(clips[:1], trainer.components.vae, config.model, lambda done: None)[0]
     tensors, words = read_tensors(latents)
     write_whole(latents, {**tensors, "video": tensors["video"] * float("nan")}, words)
     with RecordedRun(folder):

@@ -15,7 +15,7 @@ from animateanywhere.media import VideoFrames, probe_video, read_image, read_vid
 from animateanywhere.pipeline import AnimateAnywherePipeline
 from tests.tiny import tiny_components
 from tests.trainer.killing import losses, run_with_kills, tiny_run, weights
-from trainer.dataset import ClipLabels, TrainingClip, stage_world_clips
+from trainer.dataset import ClipLabels, stage_world_clips
 from trainer.events import SamplesLeftOut, SamplesMade, StepDone, read_events
 from trainer.fixed_point import LARGEST_SHARE, choose_point
 from trainer.held_out import condition_inputs
@@ -23,6 +23,7 @@ from trainer.loop import Trainer
 from trainer.metrics import psnr
 from trainer.run_folder import RunFolder, read_scores
 from trainer.samples import SEED, choose_inputs
+from trainer.training_clip import TrainingClip
 
 STEPS = {"vae": 2, "base": 2, "pose": 1, "reference": 1, "joint": 3}
 SAMPLED = dict(sample_every=2, num_samples=2, sample_steps=2)

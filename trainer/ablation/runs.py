@@ -170,7 +170,7 @@ def _maker(pipeline: AnimateAnywherePipeline, render: Render, config: AblationCo
     guidance = render.guidance_scale if render.guidance_scale is not None else config.guidance_scale
 
     def make(clip: HeldOutClip) -> np.ndarray:
-        inputs = condition_inputs(clip.clip, pipeline.model.pose_style)
+        inputs = condition_inputs(clip.clip, pipeline.model, seed=seed)
         return pipeline(inputs, num_inference_steps=steps, guidance_scale=guidance, seed=seed)
 
     return make

@@ -13,10 +13,10 @@ from torch import nn
 from animateanywhere.cancel import CancelToken
 from animateanywhere.errors import InputError
 from animateanywhere.perceptual import PerceptualNetwork
-from trainer.dataset import write_whole
 from trainer.perceptual.changes import harmless_change, relit
 from trainer.perceptual.labelled import MAPS, PLACES, LabelledBatch, LabelledPicture, draw_batch, render_pictures
 from trainer.perceptual.settings import PerceptualConfig
+from trainer.training_clip import write_whole
 
 PLAN = ((16, 16), (32, 32), (48, 48), (64, 64))
 """Channels of each convolution, block by block: 115,000 weights."""

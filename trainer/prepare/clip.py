@@ -72,7 +72,7 @@ class PreparedClip:
         # torch takes seconds to load: a run that finds everything done needs none.
         import torch
 
-        from trainer.dataset import TrainingClip
+        from trainer.training_clip import TrainingClip
 
         tensors = {
             "video": self.video,

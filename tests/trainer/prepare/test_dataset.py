@@ -10,11 +10,11 @@ import torch
 from animateanywhere.cancel import CancelToken
 from animateanywhere.errors import Cancelled, InputError
 from trainer.__main__ import main
-from trainer.dataset import TrainingClip, read_tensors
 from trainer.prepare.dataset import prepare_dataset
 from trainer.prepare.reading import prepared_clips
 from trainer.prepare.settings import PrepareConfig
 from trainer.prepare.sources import file_hash
+from trainer.training_clip import TrainingClip, read_tensors
 
 pytest.importorskip("mediapipe")
 CONFIG = PrepareConfig(num_frames=8, fps=4.0)
