@@ -1,5 +1,6 @@
 """What rows of an ablation start from: the named model, or that model with some of its parts made anew."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -8,34 +9,45 @@ from peft.tuners.lora import LoraLayer
 
 from animateanywhere.architectures import Components, add_control_branches
 from animateanywhere.checkpoint import load_components, save_checkpoint
-from animateanywhere.model_folder import resolve_model
+from animateanywhere.config import ModelConfig
+from animateanywhere.model_folder import read_info, resolve_model
 from animateanywhere.models.background_motion_learner import ADAPTER
 from trainer.ablation.tables import Start
 from trainer.new_folder import new_folder
 
 _SEED = 0
 """All rows and trainings of a table begin with the same new weights."""
+_BACKGROUNDS = ("background stands", "background moved")
+"""What changes no weight, only what the model is shown."""
 _BRANCHES = {"copied branches anew": "copy", "lora branches anew": "lora"}
 
 
 def start_model(start: Start, model: str, folder: Path) -> str:
     """Folder of what a row goes on from, made below `folder` if it is not there yet. Raises InputError."""
     found = resolve_model(model)
-    if start == "as it is":
+    shown = read_info(found).model
+    if start == "as it is" or (start in _BACKGROUNDS and shown_by(start, shown) == shown):
         return str(found)
     made = folder / start.replace(" ", "-")
     if made.exists():
         return str(made)
     components, info = load_components(found)
+    config = shown_by(start, info.model)
     torch.manual_seed(_SEED)
     if start == "motion learner anew":
         forget_motion(components)
-        config = info.model
-    else:
-        config = restart_branches(components, info.model, _BRANCHES[start], info.lora_rank)
+    elif start in _BRANCHES:
+        config = restart_branches(components, config, _BRANCHES[start], info.lora_rank)
     with new_folder(made) as draft:
         save_checkpoint(draft, components, config, info.stage, info.step)
     return str(made)
+
+
+def shown_by(start: Start, model: ModelConfig) -> ModelConfig:
+    """The background moved where a row says so; all others find out for themselves how it moves, as in the paper."""
+    if start == "background moved":
+        return replace(model, background_padding="moved")
+    return replace(model, background_padding="repeat") if model.background_padding == "moved" else model
 
 
 def forget_motion(components: Components) -> None:

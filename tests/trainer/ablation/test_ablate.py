@@ -3,13 +3,16 @@
 import json
 import math
 import shutil
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from animateanywhere.checkpoint import load_components
+from animateanywhere.checkpoint import load_components, save_checkpoint
 from animateanywhere.errors import Cancelled
+from animateanywhere.model_folder import read_info
 from animateanywhere.models.background_motion_learner import background_motion_state_dict
 from animateanywhere.pipeline import load_pipeline
 from tests.tiny import make_tiny_model, random_inputs
@@ -102,6 +105,22 @@ def test_a_new_motion_learner_changes_nothing_and_the_rest_stays(place):
     )
     assert start_model("motion learner anew", str(place / "model"), place / "starts") == anew
     assert start_model("as it is", str(place / "model"), place / "starts") == str(place / "model")
+
+
+def test_a_model_whose_background_is_moved_finds_its_motion_itself(place):
+    as_it_is = place / "model"
+    assert start_model("background stands", str(as_it_is), place / "starts") == str(as_it_is)
+    components, info = load_components(as_it_is)
+    moved = place / "moved"
+    save_checkpoint(moved, components, replace(info.model, background_padding="moved"), info.stage, info.step)
+    for start in ("background stands", "motion learner anew"):
+        assert (
+            read_info(Path(start_model(start, str(moved), place / "from-moved"))).model.background_padding == "repeat"
+        )
+    explicit = TABLES["3"].row("explicit two-stage").start
+    assert start_model(explicit, str(moved), place / "from-moved") == str(moved)
+    made = Path(start_model(explicit, str(as_it_is), place / "starts"))
+    assert read_info(made).model.background_padding == "moved"
 
 
 @pytest.mark.parametrize("kind, start", [("copy", "copied branches anew"), ("lora", "lora branches anew")])
