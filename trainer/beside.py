@@ -25,18 +25,18 @@ class Beside:
 
     name: str
     meaning: str
-    make: Callable[[HeldOutClip, AnimateAnywherePipeline], np.ndarray]
-    """uint8 [T, H, W, 3]"""
+    make: Callable[[HeldOutClip, AnimateAnywherePipeline, str], np.ndarray]
+    """From the clip, the model beside which it stands and the prompt: uint8 [T, H, W, 3]."""
     missing: Callable[[], str] = lambda: ""
     """Why it cannot be had; empty if it can."""
 
 
-def _geometric(held_out: HeldOutClip, _) -> np.ndarray:
+def _geometric(held_out: HeldOutClip, _, prompt: str) -> np.ndarray:
     clip = held_out.clip
     person, joints = cut_out_with_joints(_off_the_canvas(clip.reference.numpy()))
     inputs = PreviewInputs(person, joints, clip.background.numpy(), held_out.pose, len(clip.video), clip.fps)
     try:
-        return np.stack(list(plan_draft(inputs).pictures()))
+        return np.stack(list(plan_draft(inputs, prompt=prompt).pictures()))
     except InputError:  # nobody in the pose whose size can be told: no camera to read off
         return held_out.frozen
 
@@ -52,7 +52,7 @@ def _detector_missing() -> str:
 
 
 @torch.no_grad()
-def _through_vae(held_out: HeldOutClip, pipeline: AnimateAnywherePipeline) -> np.ndarray:
+def _through_vae(held_out: HeldOutClip, pipeline: AnimateAnywherePipeline, _) -> np.ndarray:
     return decode_latents(pipeline.vae, encode_frames(pipeline.vae, held_out.clip.video[None]))[0].numpy()
 
 
@@ -61,17 +61,17 @@ BESIDE = {
     for row in (
         Beside(
             "geometric",
-            "no model: camera regressed from the pose, background moved by geometry, cut-out moved by the pose; the background "
-            "stands where no camera can be read",
+            "no model: camera regressed from the pose and the prompt, background moved by geometry, cut-out moved by the pose; the "
+            "background stands where no camera can be read",
             _geometric,
             _detector_missing,
         ),
-        Beside("truth", "the true clip: what is lost in the measuring", lambda held_out, _: held_out.video),
+        Beside("truth", "the true clip: what is lost in the measuring", lambda held_out, *_: held_out.video),
         Beside("vae", "the true clip through the model's VAE: no denoiser can do better", _through_vae),
         Beside(
             "backwards",
             "the true clip played backwards: right pictures, wrong way",
-            lambda held_out, _: held_out.video[::-1].copy(),
+            lambda held_out, *_: held_out.video[::-1].copy(),
         ),
     )
 }

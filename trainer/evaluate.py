@@ -86,7 +86,7 @@ def evaluate(
         inputs = [condition_inputs(held_out.clip, pipeline.model, prompt, draw) for draw in range(config.seeds)]
         made = [_make(pipeline, one, config, draw) for draw, one in enumerate(inputs)]
         seconds += time.monotonic() - started
-        beside = {row.name: row.make(held_out, pipeline) for row in others}
+        beside = {row.name: row.make(held_out, pipeline, prompt) for row in others}
         scores.append(_score(held_out, prompt, made, beside, board))
         rows.append(sheet_row(inputs[0], held_out.video, made[0]))
         text = f"seed {seed}: {scores[-1].model:.2f} dB, frozen {scores[-1].frozen:.2f} dB"

@@ -143,7 +143,7 @@ def measured_row(
     metrics = tuple(metric for metric in choose_metrics(config.metrics) if isinstance(metric, Metric))
     run = train_row(row, config, start, seed, folder / "run", stop) if row.stage else None
     if row.beside:
-        make = lambda clip: BESIDE[row.beside].make(clip, None)  # noqa: E731
+        make = lambda clip: BESIDE[row.beside].make(clip, None, "")  # noqa: E731
     else:
         pipeline = load_pipeline(str(run.last / "pretrained_model") if run else start)
         make = _maker(pipeline, row.render, config, seed)
