@@ -9,11 +9,12 @@ from trainer.config import DataConfig, OptimizerConfig, StageConfig, TrainConfig
 MINI_MODEL = ModelConfig(
     name="mini",
     pose_style=PoseStyle(stick_width=0.03, draw_feet=True, draw_hands=False, draw_face=False),
-    trained_on="trained on stage world, a computer-drawn world; it never saw a photograph of a person",
+    trained_on="trained on stage world, a computer-drawn world; it never saw a photograph of a person; the camera that the pose "
+    "implies moves its background",
     guidance_scale=1.5,
-    background_padding="repeat",
-    limits="backgrounds that move as the camera would, sharp pictures, faces, fingers, writing, more than one person; "
-    "photographs come out small, soft and simplified",
+    background_padding="moved",
+    limits="sharp pictures, what lies beyond the background's edges, things that pass at their own speed, faces, fingers, "
+    "writing, more than one person; photographs come out small, soft and simplified",
 )
 
 BASE_5B = "zai-org/CogVideoX1.5-5B-I2V"
@@ -161,12 +162,13 @@ ABOUT = {
     "finetune-lora": "an adapter on a 5B model",
     "smoke": "seconds, to see that training works",
 }
-"""What people choose between. `mini` is how the shipped model was made on two cores, but for two things: that one saw zeros
-beside its later frames until its last stage, which weighed people 1.5 times and left the perceptual loss out. It then took 343
-steps of `mini-onwards` on a GPU and 1000 steps of 16 clips on two cores (`near_share` 0.25), both without the perceptual and
-the epipolar loss. Nobody has run that preset to its end: 6000 steps of 0.29 s, without those two losses, would be half an hour
-of an H200. The borrowed blocks' LoRA starts from zero and gets ten times the paper's learning rate. `finetune-bml` and
-`finetune-lora` go on from a model that is named with --start-from."""
+"""What people choose between. `mini` is how the shipped model was made on two cores, but for these things: until its last stage
+that one saw zeros beside its later frames, in it the picture again, people weighed 1.5 times, and the perceptual loss was left
+out. It then took 343 steps of `mini-onwards` on a GPU and 1640 of 16 clips on two cores (`near_share` 0.25, then 0.4), all without
+the perceptual and the epipolar loss, and after that 1200 such steps with its background moved. Nobody has run that preset to its
+end: 6000 steps of 0.29 s, without those two losses, would be half an hour of an H200. The borrowed blocks' LoRA starts from zero
+and gets ten times the paper's learning rate. `finetune-bml` and `finetune-lora` go on from a model that is named with
+--start-from."""
 
 
 def get_preset(name: str) -> TrainConfig:

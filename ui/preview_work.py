@@ -123,10 +123,9 @@ def imply_camera(
 
 def sentence_in(prompt: str) -> str:
     """The camera that a prompt asks for, in its own words; empty if it asks for none."""
-    from animateanywhere.geometry.camera_variants import SENTENCES
+    from animateanywhere.geometry.camera_variants import SENTENCES, asked_for
 
-    words = prompt.lower()
-    return max((said for said in SENTENCES.values() if said in words), key=len, default="")
+    return SENTENCES.get(asked_for(prompt), "")
 
 
 def asking_for(prompt: str, sentence: str) -> str:
