@@ -154,11 +154,8 @@ def encode(components, inputs: ConditionInputs, model: ModelConfig) -> Condition
 
 def _background_of(inputs: ConditionInputs, model: ModelConfig) -> np.ndarray:
     """uint8 [T or 1, H, W, 3]: what the model's background latents are made of."""
-    picture = inputs.background_image[None]
     if model.background_padding != "moved":
-        return picture
-    return (
-        np.broadcast_to(picture, inputs.pose_frames.shape)
-        if inputs.background_frames is None
-        else inputs.background_frames
-    )
+        return inputs.background_image[None]
+    if inputs.background_frames is not None:
+        return inputs.background_frames
+    return np.repeat(inputs.background_image[None], len(inputs.pose_frames), axis=0)
