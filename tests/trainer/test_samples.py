@@ -119,7 +119,7 @@ def test_a_sample_is_what_the_saved_checkpoint_makes(data, sampled, tmp_path):
     path = held_out_clips(data, 1)[0]
     clip = TrainingClip.load(path)
     frames = pipeline(
-        condition_inputs(clip, pipeline.model.pose_style, clip.caption), SAMPLED["sample_steps"], seed=SEED
+        condition_inputs(clip, pipeline.model, clip.caption), SAMPLED["sample_steps"], seed=SEED
     )
     write_video(VideoFrames(frames, clip.fps), tmp_path / "again.mp4")
     last = sampled.list_samples()[-1]
