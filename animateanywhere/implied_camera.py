@@ -56,8 +56,8 @@ def choose_variant(
 ) -> tuple[CameraVariant, tuple[str, ...]]:
     """The variant that is asked for by name, in words, or not at all; and what there is to say about that.
 
-    Not asked for, it is the most probable one, or with a `seed` drawn: each as often as it is probable. Raises InputError if
-    the pose does not allow the named one.
+    Not asked for, it is the most probable one, or with a `seed` drawn: it stands if that is likelier than not, else each of those
+    that move comes as often as it is probable. Raises InputError if the pose does not allow the named one.
     """
     if variant:
         return camera.named(variant), ()
@@ -66,10 +66,16 @@ def choose_variant(
         return asked[0], ()
     chosen, how = camera.variants[0], "the most probable one is drawn"
     if seed is not None:
-        chances = np.array([one.probability for one in camera.variants])
-        chosen = camera.variants[np.random.default_rng(seed).choice(len(chances), p=chances / chances.sum())]
-        how = "the seed chose one"
+        chosen, how = _drawn(camera, seed), "the seed chose one"
     return chosen, (f"the prompt names none of the camera's variants: {how}",) if prompt.strip() else ()
+
+
+def _drawn(camera: ImpliedCamera, seed: int) -> CameraVariant:
+    moving = [one for one in camera.variants if one.name != "hold"]
+    chances = np.array([one.probability for one in moving])
+    if chances.sum() <= 0.5:
+        return camera.named("hold")
+    return moving[np.random.default_rng(seed).choice(len(moving), p=chances / chances.sum())]
 
 
 def _timed(variant: CameraVariant, num_frames: int, fps: float) -> CameraVariant:

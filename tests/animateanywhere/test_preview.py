@@ -11,7 +11,7 @@ from animateanywhere.config import PreviewConfig
 from animateanywhere.errors import InputError
 from animateanywhere.geometry.background_flow import flow_size_px, net_flow_px
 from animateanywhere.geometry.camera_files import load_camera_path
-from animateanywhere.geometry.camera_variants import SENTENCES
+from animateanywhere.geometry.camera_variants import SENTENCES, CameraVariant, ImpliedCamera
 from animateanywhere.implied_camera import choose_variant, read_camera
 from animateanywhere.media import probe_video, read_comment, read_video
 from animateanywhere.pose.sequence import PoseSequence
@@ -170,13 +170,24 @@ def test_the_prompt_is_read_for_the_longest_sentence():
     assert choose_variant(camera, "", "")[0] is camera.variants[0]
 
 
-def test_seeds_draw_each_camera_as_often_as_it_is_probable():
-    camera = read_camera(pose_of(FOLLOWED))
-    chances = [one.probability for one in camera.variants]
-    drawn = [camera.variants.index(choose_variant(camera, seed=seed)[0]) for seed in range(2000)]
-    seen = np.bincount(drawn, minlength=len(chances)) / len(drawn)
-    np.testing.assert_allclose(seen, chances, atol=0.03)
-    assert choose_variant(camera, prompt=camera.variants[-1].sentence, seed=0)[0] is camera.variants[-1]
+def implied(**probabilities) -> ImpliedCamera:
+    path = read_camera(pose_of(FOLLOWED)).variants[0].cameras
+    return ImpliedCamera(tuple(CameraVariant(name, p, path) for name, p in probabilities.items()), (), 4.0)
+
+
+def drawn(camera: ImpliedCamera) -> dict[str, float]:
+    names = [choose_variant(camera, seed=seed)[0].name for seed in range(2000)]
+    return {name: names.count(name) / len(names) for name in set(names)}
+
+
+def test_seeds_draw_each_moving_camera_as_often_as_it_is_probable():
+    assert drawn(implied(lead=0.4, hold=0.4, lag=0.2)) == pytest.approx({"lead": 2 / 3, "lag": 1 / 3}, abs=0.03)
+
+
+def test_no_seed_moves_a_camera_that_more_likely_stands():
+    still = implied(hold=0.5, handheld=0.3, follow=0.2)
+    assert drawn(still) == {"hold": 1.0}
+    assert choose_variant(still, prompt=SENTENCES["follow"], seed=0)[0].name == "follow"
 
 
 @pytest.mark.parametrize("reader", ["learned", "geometric"])

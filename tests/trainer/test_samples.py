@@ -118,9 +118,7 @@ def test_a_sample_is_what_the_saved_checkpoint_makes(data, sampled, tmp_path):
     pipeline = AnimateAnywherePipeline.from_model(str(sampled.last))
     path = held_out_clips(data, 1)[0]
     clip = TrainingClip.load(path)
-    frames = pipeline(
-        condition_inputs(clip, pipeline.model, clip.caption), SAMPLED["sample_steps"], seed=SEED
-    )
+    frames = pipeline(condition_inputs(clip, pipeline.model, clip.caption), SAMPLED["sample_steps"], seed=SEED)
     write_video(VideoFrames(frames, clip.fps), tmp_path / "again.mp4")
     last = sampled.list_samples()[-1]
     assert last.name == "4-joint-000003"
