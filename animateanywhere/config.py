@@ -98,7 +98,7 @@ class GenerateConfig:
     """What a person chooses for one video. None means: the model's own default."""
 
     prompt: str = ""
-    """Optional words on the background's motion, such as 'the camera follows'; without them the seed decides what the pose leaves
+    """Optional words on the background's motion, such as 'the camera follows'; without them chance decides what the pose leaves
     open."""
     num_frames: int | None = None
     """Video frames; snapped to a multiple of 8 (the model's default if left empty)."""
