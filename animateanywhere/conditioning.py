@@ -21,9 +21,7 @@ class ConditionInputs:
     background_image: np.ndarray  # uint8 [H, W, 3]
     pose_frames: np.ndarray  # uint8 [T, H, W, 3], the drawn pose
     prompt: str = ""
-    background_frames: np.ndarray | None = (
-        None  # uint8 [T, H, W, 3], the background as the camera sees it; None: it stands still
-    )
+    background_frames: np.ndarray | None = None  # uint8 [T, H, W, 3], as the camera sees it; None: it stands
 
     def __post_init__(self):
         size = self.pose_frames.shape[1:]

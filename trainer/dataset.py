@@ -24,7 +24,7 @@ from animateanywhere.geometry.cameras import CameraPath
 from animateanywhere.losses import person_cells
 from animateanywhere.memory import keep_freed_memory
 from trainer.config import DataConfig
-from trainer.filmed_background import filmed_background
+from trainer.filmed_background import truly_filmed_background
 from trainer.shares import Share
 from trainer.stage_world.clip import StageClip
 from trainer.stage_world.render import render_clip
@@ -322,6 +322,6 @@ def _encode_clip(clip: TrainingClip, vae, model: ModelConfig, target: Path) -> N
         "first_frame": clip.video[:1],
     }
     if model.background_padding == "moved":
-        pictures[_MOVED] = torch.as_tensor(filmed_background(clip))
+        pictures[_MOVED] = torch.as_tensor(truly_filmed_background(clip, model))
     tensors = {name: encode_frames(vae, frames[None])[0].half().cpu() for name, frames in pictures.items()}
     write_whole(target, {**tensors, "background_pixels": clip.background}, {"caption": clip.caption})

@@ -2,26 +2,28 @@
 
 import numpy as np
 
+from animateanywhere.config import ModelConfig
 from animateanywhere.errors import InputError
+from animateanywhere.filmed_background import filmed_background
 from animateanywhere.geometry.body_motion import observe
 from animateanywhere.geometry.camera_variants import FAR_DISTANCES, first_view
-from animateanywhere.implied_camera import choose_variant, read_camera, seen_body
+from animateanywhere.implied_camera import seen_body
 from animateanywhere.moving_background import moving_background
 from trainer.training_clip import TrainingClip
 
 
-def filmed_background(clip: TrainingClip) -> np.ndarray:
-    """uint8 [T, H, W, 3]: the picture of the first frame's background, moved.
+def truly_filmed_background(clip: TrainingClip, model: ModelConfig) -> np.ndarray:
+    """uint8 [T, H, W, 3]: the picture of the first frame's background, moved for a model that is shown that.
 
-    By the clip's own camera where that is known in metres above the ground, as stage world's are; else, as in inference, by
-    the camera that the pose implies and the caption names. Where nobody is seen whose size can be told, it stands still.
+    By the clip's own camera where that is known in metres above the ground, as stage world's are; else as in inference, with
+    the caption as the prompt. Where nobody is seen whose size can be told, it stands still.
     """
     background = clip.background.numpy()
-    try:
-        cameras, far = _true_camera(clip) if _stands_on_the_ground(clip) else _implied_camera(clip)
-    except InputError:  # nobody to read a distance off: inference has no camera then either
-        return np.ascontiguousarray(np.broadcast_to(background, clip.video.shape))
-    return np.stack(list(moving_background(background, cameras, far)))
+    if _stands_on_the_ground(clip):
+        moved = _moved_by_true_camera(clip)
+    else:
+        moved, _ = filmed_background(background, clip.pose, model, num_frames=len(clip.video), prompt=clip.caption)
+    return np.repeat(background[None], len(clip.video), axis=0) if moved is None else moved
 
 
 def _stands_on_the_ground(clip: TrainingClip) -> bool:
@@ -29,13 +31,11 @@ def _stands_on_the_ground(clip: TrainingClip) -> bool:
     return clip.camera_confidence > 0 and bool((clip.cameras.centres[:, 1] < 0).all())
 
 
-def _true_camera(clip: TrainingClip):
-    """The camera, and the far plane by the rule of inference, with the lens that is known."""
-    view = first_view(observe(seen_body(clip.pose)), clip.size, clip.fps)
+def _moved_by_true_camera(clip: TrainingClip) -> np.ndarray | None:
+    """The far plane by the rule of inference, with the lens that is known; None where nobody's distance can be told."""
+    try:
+        view = first_view(observe(seen_body(clip.pose)), clip.size, clip.fps)
+    except InputError:  # inference has no camera then either
+        return None
     distance = view.distance_m * float(clip.cameras.intrinsics_px[0, 0, 0]) / view.focal_px
-    return clip.cameras, FAR_DISTANCES * distance
-
-
-def _implied_camera(clip: TrainingClip):
-    told = read_camera(clip.pose, num_frames=len(clip.video), fps=clip.fps, prompt=clip.caption)
-    return choose_variant(told, prompt=clip.caption)[0].cameras, told.far_m
+    return np.stack(list(moving_background(clip.background.numpy(), clip.cameras, FAR_DISTANCES * distance)))

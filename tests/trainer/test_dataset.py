@@ -21,7 +21,7 @@ from trainer.dataset import (
     stage_world_clips,
     vae_fingerprint,
 )
-from trainer.filmed_background import filmed_background
+from trainer.filmed_background import truly_filmed_background
 from trainer.objectives import dropped_conditions
 from trainer.shares import Share
 from trainer.training_clip import TrainingClip, read_tensors
@@ -153,7 +153,7 @@ def test_moved_backgrounds_are_cached_for_those_who_see_them(clips):
         for model in (MODEL, MOVED)
     ]
     assert batches[0].moved_background is None
-    expected = encode_frames(vae, filmed_background(TrainingClip.load(clips[0]))[None])[0]
+    expected = encode_frames(vae, truly_filmed_background(TrainingClip.load(clips[0]), MOVED)[None])[0]
     assert torch.allclose(batches[1].moved_background, expected.expand(2, -1, -1, -1, -1), atol=2e-2)
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from animateanywhere import filmed_background as asked
+from animateanywhere.filmed_background import filmed_background
 from tests.tiny import TINY_MODEL
-from trainer.filmed_background import filmed_background
+from trainer.filmed_background import truly_filmed_background
 from trainer.held_out import HeldOutClip, condition_inputs
 from trainer.metrics.motion import background_flow, dense_background_flow, direction_error_deg, flow_error_px
 from trainer.metrics.pixels import psnr
@@ -26,7 +26,7 @@ def followed() -> HeldOutClip:
 
 
 def test_the_true_camera_moves_the_picture_as_the_clip_s_background_moves(followed):
-    moved, person = filmed_background(followed.clip), followed.clip.human_mask.numpy()
+    moved, person = truly_filmed_background(followed.clip, MOVED), followed.clip.human_mask.numpy()
     truth = background_flow(followed.video, person)
     flow, frozen = (dense_background_flow(video, person) for video in (moved, followed.frozen))
     assert direction_error_deg(flow, truth) < 10
@@ -39,16 +39,18 @@ def test_a_camera_without_ground_is_taken_from_the_pose_and_the_caption(followed
     prepared = replace(
         followed.clip, camera_from_world=torch.as_tensor(followed.clip.camera_from_world.numpy() @ first)
     )
-    still = filmed_background(replace(prepared, caption="the camera holds still"))
+    still = truly_filmed_background(replace(prepared, caption="the camera holds still"), MOVED)
     assert np.abs(still.astype(int) - followed.frozen).max() <= 1
-    asked_for = filmed_background(replace(prepared, caption="the camera orbits to the left"))
-    unknown = filmed_background(replace(followed.clip, caption="the camera orbits to the left", camera_confidence=0.0))
+    asked_for = truly_filmed_background(replace(prepared, caption="the camera orbits to the left"), MOVED)
+    unknown = truly_filmed_background(
+        replace(followed.clip, caption="the camera orbits to the left", camera_confidence=0.0), MOVED
+    )
     assert np.array_equal(asked_for, unknown) and not np.array_equal(asked_for, still)
 
 
 def test_nobody_to_read_a_distance_off_leaves_the_background_where_it_is():
     clip = HeldOutClip.render(HOPELESS, MINI_MODEL)
-    assert np.array_equal(filmed_background(clip.clip), clip.frozen)
+    assert np.array_equal(truly_filmed_background(clip.clip, MOVED), clip.frozen)
     assert condition_inputs(clip.clip, MOVED).background_frames is None
 
 
@@ -62,19 +64,19 @@ def test_seeds_and_words_choose_the_camera_and_it_is_told(followed):
     place, pose = followed.clip.background.numpy(), followed.pose
 
     def filmed(**choice):
-        return asked.filmed_background(place, pose, MOVED, num_frames=24, **choice)
+        return filmed_background(place, pose, MOVED, num_frames=24, **choice)
 
     seen = {filmed(seed=seed)[1][0] for seed in range(30)}
     assert 2 <= len(seen) <= 6 and all(words.startswith("the background is moved as if the camera") for words in seen)
     frames, notes = filmed(prompt="a walk, the camera moves closer", seed=3)
     assert "the camera moves closer" in notes[0]
     assert np.array_equal(frames, filmed(prompt="the camera moves closer", seed=4)[0])
-    frames, notes = asked.filmed_background(place, None, MOVED, num_frames=24)
+    frames, notes = filmed_background(place, None, MOVED, num_frames=24)
     assert frames is None and "stands still" in notes[0]
 
 
 def test_it_has_the_length_that_is_asked_for_in_the_pose_s_shape(followed):
-    longer = asked.filmed_background(followed.clip.background.numpy(), followed.pose, MOVED, num_frames=32)[0]
+    longer = filmed_background(followed.clip.background.numpy(), followed.pose, MOVED, num_frames=32)[0]
     assert longer.shape == (32, *followed.clip.background.shape)
     assert np.abs(np.diff(longer[24:].astype(int), axis=0)).max() == 0, "after the pose's end the camera stands"
-    assert asked.filmed_background(followed.frozen[0], followed.pose, TINY_MODEL, num_frames=24) == (None, ())
+    assert filmed_background(followed.frozen[0], followed.pose, TINY_MODEL, num_frames=24) == (None, ())

@@ -84,7 +84,7 @@ MOTION = Table(
     "Table III: where the background's motion comes from",
     (
         Row("explicit two-stage", stage="", start="background moved", paper=_paper(17.00, 0.5646)),
-        Row("two-stage, geometry alone", stage="", beside="geometric"),
+        Row("two-stage, geometry alone", stage="", start="as it is", beside="geometric"),
         Row("without BML", stage="joint-without-bml", start="motion learner anew", paper=_paper(16.86, 0.5676)),
         Row("BML", start="motion learner anew", paper=_paper(18.07, 0.5831)),
     ),
