@@ -238,7 +238,7 @@ def furnish_room(kit: PropKit, low: np.ndarray, high: np.ndarray) -> None:
     depth = high[2] - 0.2
     for _ in range(int(rng.integers(0, 4))):
         half = (rng.uniform(0.3, 0.7), rng.uniform(0.25, 0.55), 0.02)
-        x = rng.uniform(low[0] + 0.8, high[0] - 0.8)
+        x = _along_the_wall(rng, low, high, 0.8)
         kit.add_box(
             (x, -rng.uniform(1.4, 1.9), high[2] - 0.02), half, 0.0, kit.add_texture(tx.poster(rng, 64)), shadow=False
         )
@@ -247,7 +247,7 @@ def furnish_room(kit: PropKit, low: np.ndarray, high: np.ndarray) -> None:
         half = np.array(
             [rng.uniform(0.4, 0.9), rng.uniform(0.7, 1.05) if tall else rng.uniform(0.3, 0.5), rng.uniform(0.15, 0.35)]
         )
-        x, z = rng.uniform(low[0] + half[0], high[0] - half[0]), depth - half[2]
+        x, z = _along_the_wall(rng, low, high, half[0]), depth - half[2]
         if kit.is_free(np.array([x, z]), float(half[0]), 0.5):
             kit.take(np.array([x, z]), float(half[0]))
             maker = (tx.shelf if tall else tx.painted, tx.crate, tx.panels)[rng.integers(3)]
@@ -261,6 +261,11 @@ def furnish_room(kit: PropKit, low: np.ndarray, high: np.ndarray) -> None:
         _pillar(kit, 0.8, behind, 2.5, -low[1])
     if rng.random() < 0.1:
         _pillar(kit, -1.6, -1.0, 1.2, -low[1])
+
+
+def _along_the_wall(rng: np.random.Generator, low: np.ndarray, high: np.ndarray, half: float) -> float:
+    """Middle of something `half` metres to either side; a room round somebody near the camera may be narrower than it."""
+    return rng.uniform(low[0] + half, max(low[0] + half, high[0] - half))
 
 
 def _sofa(kit: PropKit, low: np.ndarray, high: np.ndarray) -> None:
