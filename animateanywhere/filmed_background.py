@@ -5,7 +5,7 @@ import numpy as np
 from animateanywhere.config import ModelConfig
 from animateanywhere.errors import InputError
 from animateanywhere.implied_camera import choose_variant, read_camera
-from animateanywhere.moving_background import moving_background
+from animateanywhere.place_relief import filmed_place
 from animateanywhere.pose.sequence import PoseSequence
 
 
@@ -34,6 +34,6 @@ def filmed_background(
     except InputError as error:
         return None, (f"the background stands still: {error}",)
     chosen, notes = choose_variant(told, prompt=prompt, seed=seed)
-    frames = np.stack(list(moving_background(background, chosen.cameras, told.far_m)))
+    frames = np.stack(list(filmed_place(background, chosen.cameras, told.far_m)))
     words = f"the background is moved as if {chosen.sentence} ({chosen.probability:.0%} of what the pose says)"
     return frames, (words, *notes)

@@ -1,4 +1,4 @@
-"""A photograph of a place as a moving camera would see it: ground, and something upright far behind. No model needed.
+"""A photograph of a place as a moving camera would see it: ground, something upright far behind, and what stands between.
 
 The explicit second stage of "first the camera, then the picture", and the baseline that a model's background is held
 against beside the frozen one.
@@ -12,18 +12,30 @@ import numpy as np
 from animateanywhere.errors import InputError
 from animateanywhere.geometry.cameras import CameraPath
 
-_MAP_STEP = 8
-"""Pixels between the places that are worked out exactly; between them straight lines are good enough."""
+_MAP_COLUMNS = 80
+"""Places across the picture that are worked out exactly; between them straight lines are good enough."""
 _SIDES, _ABOVE, _BELOW = 0.4, 0.25, 0.1
 """Of width or height: how much beside an edge its mirror image may show. Below the picture is ground, never walls."""
 _NEAREST = 0.05
 """Of the distance to the far plane: ground nearer than this to the first camera was never in the picture."""
 
 
-def moving_background(background: np.ndarray, cameras: CameraPath, far: float) -> Iterator[np.ndarray]:
+_LOOKS = 32
+"""How often a ray is asked whether it has met something, and the fineness of the net that finds nearest and farthest."""
+_NEARER, _FARTHER = 0.5, 1.5
+"""What comes into the picture may be so much nearer or farther than all that was in it."""
+_EDGE = 0.8
+"""Where the surface under a ray comes nearer by more than this from one look to the next, there is an outline: the ray passes
+behind the thing. What it meets there the picture does not show; it is taken for what is seen beside the outline."""
+
+
+def moving_background(
+    background: np.ndarray, cameras: CameraPath, far: float, relief: np.ndarray | None = None
+) -> Iterator[np.ndarray]:
     """Yield uint8 [H, W, 3], one per camera, from the picture uint8 [H, W, 3] that the first camera took.
 
-    The world is the ground y = 0 (y down) up to an upright plane at `far` ahead of the first camera, in the path's unit.
+    The world is the ground y = 0 (y down) up to an upright plane at `far` ahead of the first camera, in the path's unit. `relief`,
+    float32 [h, w] over the whole picture: by how much farther than those (along the first camera's z) its parts are; None: 1.
     What the picture does not show is a mirror image of what lies beside the edge. Raises InputError if sizes differ or `far` is not
     positive.
     """
@@ -32,7 +44,7 @@ def moving_background(background: np.ndarray, cameras: CameraPath, far: float) -
         raise InputError(f"background of {width}x{height} for cameras of {cameras.image_size}: bring both to one size")
     if not far > 0:
         raise InputError(f"far plane at {far}: expected a distance above 0")
-    return (_seen_by(background, cameras, frame, far) for frame in range(cameras.num_frames))
+    return (_seen_by(background, cameras, frame, far, relief) for frame in range(cameras.num_frames))
 
 
 def lay_over(frames: np.ndarray, layer: np.ndarray) -> np.ndarray:
@@ -42,11 +54,20 @@ def lay_over(frames: np.ndarray, layer: np.ndarray) -> np.ndarray:
     return ((mixed + 127) // 255).astype(np.uint8)
 
 
-def _seen_by(background: np.ndarray, cameras: CameraPath, frame: int, far: float) -> np.ndarray:
+def _seen_by(
+    background: np.ndarray, cameras: CameraPath, frame: int, far: float, relief: np.ndarray | None
+) -> np.ndarray:
+    if _sees_the_same(cameras, frame):
+        return background.copy()
     height, width = background.shape[:2]
-    columns, rows = width // _MAP_STEP + 2, height // _MAP_STEP + 2
+    step = max(2, round(width / _MAP_COLUMNS))
+    columns, rows = width // step + 2, height // step + 2
     x, y = np.meshgrid(np.linspace(0, width, columns), np.linspace(0, height, rows))
-    source = first_camera_pixels(cameras, frame, np.stack([x.ravel(), y.ravel()], axis=1), far)
+    points = np.stack([x.ravel(), y.ravel()], axis=1)
+    if relief is None:
+        source = first_camera_pixels(cameras, frame, points, far)
+    else:
+        source = first_camera_pixels_in_relief(cameras, frame, points, far, relief)
     source = np.clip(source, [-width, -height], [2 * width, 2 * height]).reshape(rows, columns, 2)
     # Corners of the coarse map lie on the picture's corners: centres of pixels are half a pixel inside.
     fine = _folded(_stretched(source.astype(np.float32), width, height), width, height) - 0.5
@@ -82,6 +103,61 @@ def first_camera_pixels(cameras: CameraPath, frame: int, points_px: np.ndarray, 
     seen[:, 2] = np.maximum(seen[:, 2], _NEAREST * far)
     pixels = seen @ cameras.intrinsics_px[0].T
     return pixels[:, :2] / pixels[:, 2:]
+
+
+def first_camera_pixels_in_relief(
+    cameras: CameraPath, frame: int, points_px: np.ndarray, far: float, relief: np.ndarray
+) -> np.ndarray:
+    """The same in a place with `relief`: each ray goes on until it meets the surface that the first camera's picture shows."""
+    homogeneous = np.concatenate([points_px, np.ones((len(points_px), 1))], axis=1)
+    rays = homogeneous @ np.linalg.inv(cameras.intrinsics_px[frame]).T @ cameras.rotations[frame]
+    looks = _looks(cameras, far, relief)
+    # Straight lines in the first camera's space: where each ray starts there, and where it goes.
+    start = (cameras.rotations[0] @ (cameras.centres[frame] - cameras.centres[0])).astype(np.float32)
+    rays = (rays @ cameras.rotations[0].T).astype(np.float32)
+    seen = start + rays * looks[:, None, None]  # [L, N, 3]
+    surface = _surface(cameras, far, relief, _on_picture(cameras, seen, far))
+    behind = seen[..., 2] / surface  # 1: on the surface
+    crossed = (behind[:-1] < 1) & (behind[1:] >= 1)
+    met = crossed & (surface[1:] > _EDGE * surface[:-1])
+    first = np.where(met.any(0), met.argmax(0), np.where(crossed.any(0), crossed.argmax(0), _LOOKS - 2))
+    each = np.arange(len(points_px))
+    before, after = behind[first, each], behind[first + 1, each]
+    part = np.where(met[first, each], np.clip((1 - before) / np.maximum(after - before, 1e-9), 0, 1), 0)
+    reach = looks[first] + part * (looks[first + 1] - looks[first])
+    return _on_picture(cameras, start + rays * reach[:, None], far)
+
+
+def _looks(cameras: CameraPath, far: float, relief: np.ndarray) -> np.ndarray:
+    """Distances along a ray at which it is asked whether it has met something."""
+    width, height = cameras.image_size
+    x, y = np.meshgrid(*(np.linspace(0, side, _LOOKS) for side in (width, height)))
+    surface = _surface(cameras, far, relief, np.stack([x, y], -1))
+    return np.geomspace(_NEARER * surface.min(), _FARTHER * surface.max(), _LOOKS, dtype=np.float32)
+
+
+def _on_picture(cameras: CameraPath, seen: np.ndarray, far: float) -> np.ndarray:
+    """Points [..., 3] before the first camera -> its pixels [..., 2]."""
+    flat = seen[..., :2] / np.maximum(seen[..., 2:], np.float32(_NEAREST * far))
+    intrinsics = cameras.intrinsics_px[0].astype(seen.dtype)
+    return flat @ intrinsics[:2, :2].T + intrinsics[:2, 2]
+
+
+def _surface(cameras: CameraPath, far: float, relief: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+    """Along the first camera's z, how far away the place is at its pixels [..., 2]; beside the picture as at its edge."""
+    (width, height), (rows, columns) = cameras.image_size, relief.shape
+    right, lower, rest = (cameras.rotations[0].T @ np.linalg.inv(cameras.intrinsics_px[0]))[1].astype(pixels.dtype)
+    down = pixels @ np.stack([right, lower]) + rest
+    # Ground where it is nearer than the far plane.
+    nearness = np.maximum(down / np.float32(max(-cameras.centres[0, 1], 1e-6)), np.float32(1 / far))
+    scale = np.array([columns / width, rows / height], np.float32)
+    places = np.clip(pixels * scale - np.float32(0.5), -1, np.float32([columns, rows])).astype(np.float32)
+    return cv2.remap(relief, places, None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE) / nearness
+
+
+def _sees_the_same(cameras: CameraPath, frame: int) -> bool:
+    both = [np.concatenate([cameras.intrinsics_px[t], cameras.camera_from_world[t, :3]], axis=1) for t in (0, frame)]
+    return bool(np.allclose(*both, rtol=0, atol=1e-6))
 
 
 def _stretched(coarse: np.ndarray, width: int, height: int) -> np.ndarray:

@@ -14,7 +14,8 @@ from animateanywhere.cutout import CutOut, take_apart
 from animateanywhere.errors import InputError
 from animateanywhere.geometry.camera_variants import CameraVariant, ImpliedCamera
 from animateanywhere.implied_camera import CameraReader, choose_variant, read_camera, seen_body
-from animateanywhere.moving_background import lay_over, moving_background
+from animateanywhere.moving_background import lay_over
+from animateanywhere.place_relief import filmed_place
 from animateanywhere.pose.sequence import PoseSequence
 from animateanywhere.puppet import PuppetMotion, person_layers, puppet_motion
 
@@ -64,7 +65,7 @@ class Draft:
 
     def pictures(self) -> Iterator[np.ndarray]:
         """The same without the label, to be measured, never to be shown as a clip."""
-        places = moving_background(self.background, self.chosen.cameras, self.camera.far_m)
+        places = filmed_place(self.background, self.chosen.cameras, self.camera.far_m)
         layers = person_layers(self.cutout, self.motion, self.background.shape[1::-1])
         for place, layer in zip(places, layers, strict=True):
             yield lay_over(place, layer)

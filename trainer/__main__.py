@@ -17,7 +17,7 @@ from animateanywhere.errors import Cancelled, InputError
 from animateanywhere.media import check_output_path
 from animateanywhere.memory import keep_freed_memory
 from trainer.ablation.settings import AblationConfig
-from trainer.config import CameraRegressorConfig, DataConfig, TrainConfig
+from trainer.config import CameraRegressorConfig, DataConfig, DepthNetworkConfig, TrainConfig
 from trainer.evaluate_settings import EvaluateConfig
 from trainer.perceptual.settings import PerceptualConfig
 from trainer.prepare.settings import PrepareConfig
@@ -77,6 +77,9 @@ def add_camera_options(commands) -> None:
     regressor = commands.add_parser("camera-regressor", help="train the small network from joints to camera motion")
     regressor.add_argument("--output", type=Path, required=True, help="safetensors file to write")
     add_config_options(regressor, CameraRegressorConfig)
+    depths = commands.add_parser("depth-network", help="train the small network from a place's picture to distances")
+    depths.add_argument("--output", type=Path, required=True, help="safetensors file to write")
+    add_config_options(depths, DepthNetworkConfig)
     implied = commands.add_parser("implied-camera", help="score the cameras read off poses, on takes never trained on")
     implied.add_argument("--split", choices=("train", "val", "test"), default="test", help="which disjoint seeds")
     implied.add_argument("--num-clips", type=int, default=1200, help="how many takes")
@@ -224,6 +227,15 @@ def camera_regressor(args: argparse.Namespace) -> None:
     print(f"{args.output}  {args.output.stat().st_size / 1000:.0f} kB")
 
 
+def depth_network(args: argparse.Namespace) -> None:
+    from trainer.depth_network import train_depth_network
+
+    check_output_path(args.output, ".safetensors")
+    config = DepthNetworkConfig(**{f.name: getattr(args, f.name) for f in dataclasses.fields(DepthNetworkConfig)})
+    train_depth_network(config, args.output, print)
+    print(f"{args.output}  {args.output.stat().st_size / 1000:.0f} kB")
+
+
 def implied_camera(args: argparse.Namespace) -> None:
     from animateanywhere.models.camera_regressor import WEIGHTS
     from trainer.implied_camera import score_takes, table_lines, write_report
@@ -261,6 +273,7 @@ COMMANDS = {
     "perceptual": perceptual,
     "synthesize": synthesize,
     "camera-regressor": camera_regressor,
+    "depth-network": depth_network,
     "implied-camera": implied_camera,
     "merge": merge,
     "export": export,

@@ -25,6 +25,9 @@ class DataConfig:
     near_share: float = 0.0
     """Share of stage-world clips that show the person from the hips up or nearer still, half and half, whatever their seed
     says; of the others 12 % show one from the hips up. For poses of people who are near."""
+    bowed_share: float = 0.0
+    """Share of stage-world clips whose person has a round back or looks down, whatever their seed says; the others hold
+    themselves upright. For poses of people whose head is before their shoulders."""
     folder: str = "runs/data/stage_world"
     """Where rendered clips and their cached latents are kept, shared by runs."""
     render_workers: int = 0
@@ -41,8 +44,9 @@ class DataConfig:
     def __post_init__(self):
         if self.render_workers < 0:
             raise InputError(f"data: render_workers {self.render_workers}: expected 0 or more")
-        if not 0.0 <= self.near_share <= 1.0:
-            raise InputError(f"data: near_share {self.near_share}: expected 0 to 1")
+        for name in ("near_share", "bowed_share"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise InputError(f"data: {name} {getattr(self, name)}: expected 0 to 1")
         if self.num_clips < 1 or self.num_val_clips < 0 or not 0.0 <= self.portrait_share <= 1.0:
             raise InputError(
                 f"data: {self.num_clips} clips, portrait share {self.portrait_share}: expected >= 1 and 0..1"
@@ -227,6 +231,31 @@ class CameraRegressorConfig:
 
     def __post_init__(self):
         for name in ("num_clips", "num_steps", "batch_size", "channels"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} {getattr(self, name)}: expected at least 1")
+
+
+@dataclass(frozen=True)
+class DepthNetworkConfig:
+    """How the network from places to distances is trained."""
+
+    num_clips: int = 2500
+    """Stage-world clips of the training split, three pictures each."""
+    num_steps: int = 1800
+    """Optimizer steps."""
+    batch_size: int = 12
+    """Pictures per step, half of them mirrored."""
+    learning_rate: float = 3e-3
+    """AdamW's step size, of all but the kernels."""
+    kernel_learning_rate: float = 0.02
+    """Muon's step size."""
+    num_processes: int = 2
+    """Processes that render."""
+    seed: int = 0
+    """Same seed, same weights on the same machine."""
+
+    def __post_init__(self):
+        for name in ("num_clips", "num_steps", "batch_size", "num_processes"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} {getattr(self, name)}: expected at least 1")
 

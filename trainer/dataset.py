@@ -44,7 +44,8 @@ def stage_world_clips(
     process was killed.
     """
     near = f"-{'-'.join(_NEAR_FRAMINGS)}{data.near_share:g}" if data.near_share else ""
-    folder = Path(data.folder) / f"{split}-{model.width}x{model.height}x{model.num_frames}{near}"
+    bowed = f"-bowed{data.bowed_share:g}" if data.bowed_share else ""
+    folder = Path(data.folder) / f"{split}-{model.width}x{model.height}x{model.num_frames}{near}{bowed}"
     folder.mkdir(parents=True, exist_ok=True)
     wanted = {seed: folder / f"{seed:09d}.safetensors" for seed in split_seeds(split, data.first_clip, data.num_clips)}
     missing = {seed: path for seed, path in wanted.items() if not path.exists()}
@@ -96,7 +97,7 @@ def render_training_clip(seed: int, data: DataConfig, model: ModelConfig, textur
     width, height = clip_size(seed, data, model)
     return render_clip(
         seed, num_frames=model.num_frames, width=width, height=height, fps=model.fps,
-        textures=textures, framing=framing_of(seed, data),
+        textures=textures, framing=framing_of(seed, data), bow=_spread(seed, _BOWED) < data.bowed_share,
     )  # fmt: skip
 
 
@@ -113,7 +114,7 @@ def framing_of(seed: int, data: DataConfig) -> str | None:
 
 
 _NEAR_FRAMINGS = ("shoulders", "hips")
-_PORTRAIT, _NEAR = 2654435761, 2246822519
+_PORTRAIT, _NEAR, _BOWED = 2654435761, 2246822519, 3266489917
 """Odd numbers: each spreads neighbouring seeds evenly over 0..1, and they do so independently of each other."""
 
 

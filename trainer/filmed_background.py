@@ -8,7 +8,7 @@ from animateanywhere.filmed_background import filmed_background
 from animateanywhere.geometry.body_motion import observe
 from animateanywhere.geometry.camera_variants import FAR_DISTANCES, first_view
 from animateanywhere.implied_camera import seen_body
-from animateanywhere.moving_background import moving_background
+from animateanywhere.place_relief import filmed_place
 from trainer.training_clip import TrainingClip
 
 
@@ -32,10 +32,10 @@ def _stands_on_the_ground(clip: TrainingClip) -> bool:
 
 
 def _moved_by_true_camera(clip: TrainingClip) -> np.ndarray | None:
-    """The far plane by the rule of inference, with the lens that is known; None where nobody's distance can be told."""
+    """Distances by the rule of inference, with the lens that is known; None where nobody's distance can be told."""
     try:
         view = first_view(observe(seen_body(clip.pose)), clip.size, clip.fps)
     except InputError:  # inference has no camera then either
         return None
     distance = view.distance_m * float(clip.cameras.intrinsics_px[0, 0, 0]) / view.focal_px
-    return np.stack(list(moving_background(clip.background.numpy(), clip.cameras, FAR_DISTANCES * distance)))
+    return np.stack(list(filmed_place(clip.background.numpy(), clip.cameras, FAR_DISTANCES * distance)))

@@ -13,8 +13,6 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
 from torch import nn
 
 from animateanywhere.errors import InputError
@@ -30,8 +28,9 @@ from animateanywhere.geometry.camera_variants import (
     unclear,
 )
 from animateanywhere.geometry.cameras import CameraPath
+from animateanywhere.models.small_weights import ASSETS, load_small, save_small
 
-WEIGHTS = Path(__file__).resolve().parents[2] / "assets" / "camera_regressor.safetensors"
+WEIGHTS = ASSETS / "camera_regressor.safetensors"
 FPS = 8.0
 """Frames per second of what it sees."""
 NUM_JOINTS = 23
@@ -40,7 +39,7 @@ NUM_INPUTS = 3 * NUM_JOINTS + 2
 NUM_STEPS = 7
 """Numbers per step: turn about x, y, z (radians), way right, down, ahead (heights of the person), log of the zoom."""
 VARIANTS = tuple(SENTENCES)
-_FORMAT = "animateanywhere-camera-regressor-1"
+_WORDS = {"format": "animateanywhere-camera-regressor-1", "variants": json.dumps(VARIANTS)}
 _LEAST_PROBABILITY, _MOST_VARIANTS = 0.03, 6
 _OF_OTHERS = 0.05
 """See `met`."""
@@ -100,30 +99,14 @@ def _pooled(hidden: torch.Tensor) -> torch.Tensor:
 
 def save_regressor(path: Path, network: CameraRegressor, trained_on: str) -> None:
     """Write weights as safetensors in half precision. Raises InputError if the file cannot be written."""
-    tensors = {name: value.detach().half().contiguous() for name, value in network.state_dict().items()}
-    words = {"format": _FORMAT, "variants": json.dumps(VARIANTS), "trained_on": trained_on}
-    try:
-        save_file(tensors, path, words)
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"cannot write {path}: {error}; choose another folder") from error
+    save_small(path, network, _WORDS | {"trained_on": trained_on})
 
 
 def load_regressor(path: Path = WEIGHTS) -> CameraRegressor:
     """Raises InputError if the file is missing, damaged, or of another version."""
-    try:
-        with safe_open(path, "pt") as opened:
-            words = opened.metadata() or {}
-        tensors = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise InputError(
-            f"cannot read camera regressor {path}: {error}; train one: python -m trainer camera-regressor"
-        ) from error
-    if words.get("format") != _FORMAT or words.get("variants") != json.dumps(VARIANTS) or "first.bias" not in tensors:
-        raise InputError(
-            f"{path} is not a camera regressor of this version: python -m trainer camera-regressor makes one"
-        )
+    tensors = load_small(path, _WORDS, "camera regressor", "python -m trainer camera-regressor")
     network = CameraRegressor(len(tensors["first.bias"]))
-    network.load_state_dict({name: value.float() for name, value in tensors.items()})
+    network.load_state_dict(tensors)
     return network.eval()
 
 

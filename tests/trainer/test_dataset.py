@@ -93,6 +93,16 @@ def test_near_clips_show_larger_people_and_have_a_folder_of_their_own(data, clip
     assert near[0].parent.name == clips[0].parent.name + "-shoulders-hips1"
 
 
+def test_bowed_clips_are_others_in_a_folder_of_their_own(data, clips, tmp_path):
+    some = replace(data, num_clips=2, folder=str(tmp_path))
+    bowed = stage_world_clips(replace(some, bowed_share=1.0), MODEL, "train", lambda done: None)
+    assert bowed[0].parent.name == clips[0].parent.name + "-bowed1"
+    for path, upright in zip(bowed, clips, strict=False):
+        one, other = TrainingClip.load(path), TrainingClip.load(upright)
+        assert torch.equal(one.camera_from_world, other.camera_from_world) and one.caption == other.caption
+        assert not torch.equal(one.joints_px, other.joints_px)
+
+
 def test_a_clip_survives_the_disk(clips, tmp_path):
     clip = TrainingClip.load(clips[0])
     clip.save(tmp_path / "clip.safetensors")

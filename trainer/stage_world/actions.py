@@ -94,7 +94,7 @@ def perform(
     """
     times = np.arange((num_frames - 1) * _SUBSTEPS + 1) / (fps * _SUBSTEPS)
     movement = ACTIONS[action].move(times, style)
-    bones = pose_bones(shape, movement.angles)
+    bones = pose_bones(shape, _with_posture(movement.angles, style))
     world_from_body = BODY_TO_WORLD @ rotation_about("y", movement.heading + heading)
     soles = np.einsum("nij,nkj->nki", world_from_body, contact_points(shape, bones))  # [N,4,3]
     root = np.zeros((len(times), 3))
@@ -104,6 +104,13 @@ def perform(
     every = slice(None, None, _SUBSTEPS)
     kept = Bones({k: v[every] for k, v in bones.origin.items()}, {k: v[every] for k, v in bones.rotation.items()})
     return Performance(kept, world_from_body[every], root[every])
+
+
+def _with_posture(angles: dict[str, np.ndarray], style: Style) -> dict[str, np.ndarray]:
+    return angles | {
+        "spine_pitch": angles["spine_pitch"] + style.bow,
+        "head_pitch": angles["head_pitch"] + style.nod,
+    }
 
 
 def _travel(

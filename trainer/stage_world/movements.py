@@ -1,6 +1,6 @@
 """Joint angles of each action as pure functions of time, with a personal style. Angles and phases in radians."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -21,6 +21,10 @@ class Style:
     """-1..1, turns the path or the preference of a side."""
     flavour: tuple[float, float, float, float]
     """Each -1..1; actions use them for their own variation."""
+    bow: float = 0.0
+    """Radians by which the back is bent forward, whatever the action."""
+    nod: float = 0.0
+    """The same of the head against the back."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,11 @@ def sample_style(rng: np.random.Generator) -> Style:
         twist=float(rng.uniform(-1, 1)),
         flavour=tuple(rng.uniform(-1, 1, 4).tolist()),
     )
+
+
+def bowed(style: Style, rng: np.random.Generator) -> Style:
+    """The same person with a round back or eyes on the ground, mostly a little of both."""
+    return replace(style, bow=float(rng.uniform(0.0, 0.45)), nod=float(rng.uniform(0.1, 0.9)))
 
 
 def _movement(t: np.ndarray, *, heading=0.0, airborne=0.0, glide=None, **angles) -> Movement:

@@ -35,17 +35,18 @@ def render_clip(
     action: str | None = None,
     photographer: str | None = None,
     framing: str | None = None,
+    bow: bool = False,
 ) -> StageClip:
     """Render the clip of a seed: the same arguments on the same device give the same clip.
 
     `textures="auto"` also uses photographs that installed packages carry, if there are any; `"procedural"` never does.
-    `action`, `photographer` and `framing` replace the drawn ones.
+    `action`, `photographer` and `framing` replace the drawn ones; `bow`: the person bows forward or looks down.
     Raises InputError on a negative seed, an unknown name, a size below 16x16, no frames or fps below 0.1.
     """
     _check(seed, num_frames, width, height, fps, textures, action=action, photographer=photographer, framing=framing)
     shot = plan_shot(
         seed, num_frames=num_frames, width=width, height=height, fps=fps,
-        textures=textures, action=action, photographer=photographer, framing=framing,
+        textures=textures, action=action, photographer=photographer, framing=framing, bow=bow,
     )  # fmt: skip
     camera_from_world = look(shot.camera_path)
     rays = camera_rays(camera_from_world, shot.camera_path.focal_px, width, height, device)

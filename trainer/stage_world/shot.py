@@ -34,11 +34,12 @@ def plan_shot(
     action: str | None,
     photographer: str | None,
     framing: str | None = None,
+    bow: bool = False,
 ) -> Shot:
     """The take of this seed with clothes on and a place around it."""
     take = plan_take(
         seed, num_frames=num_frames, width=width, height=height, fps=fps,
-        action=action, photographer=photographer, framing=framing,
+        action=action, photographer=photographer, framing=framing, bow=bow,
     )  # fmt: skip
     actor = cast_actor(random_stream(seed, 0))  # draws the same shape as the take's before the clothes
     scene = build_scene(

@@ -10,7 +10,7 @@ from trainer.stage_world.actions import ACTIONS, Performance, choose_action, per
 from trainer.stage_world.captions import caption_of
 from trainer.stage_world.labels import camera_rays, intrinsics_px, project_joints
 from trainer.stage_world.landmarks import body_joints, head_forward
-from trainer.stage_world.movements import sample_style
+from trainer.stage_world.movements import bowed, sample_style
 from trainer.stage_world.person import sample_shape
 from trainer.stage_world.photographer import (
     PHOTOGRAPHERS,
@@ -54,6 +54,7 @@ def plan_take(
     action: str | None = None,
     photographer: str | None = None,
     framing: str | None = None,
+    bow: bool = False,
 ) -> Take:
     """Draw a take. Each part has its own random stream, so that a change to one leaves the others of a seed alone."""
     shape, rng = sample_shape(random_stream(seed, 0)), random_stream(seed, 1)
@@ -65,6 +66,8 @@ def plan_take(
     view = sample_framing(random_stream(seed, 2), shape.height, width, height, framing)
     heading = _choose_heading(rng, action, photographer) - view.view_yaw
     style = sample_style(rng)
+    if bow:
+        style = bowed(style, random_stream(seed, 5))
     performance = perform(action, shape, style, num_frames, fps, heading=heading)
     if in_place:
         performance = on_treadmill(performance, fps)

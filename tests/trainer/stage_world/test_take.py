@@ -8,7 +8,7 @@ import pytest
 from tests.trainer.stage_world.clips import small_clip
 from trainer.stage_world.labels import HIDDEN_CONFIDENCE
 from trainer.stage_world.photographer import FRAMINGS, PHOTOGRAPHERS, watch
-from trainer.stage_world.take import film, on_treadmill, plan_take
+from trainer.stage_world.take import film, joints_in_world, on_treadmill, plan_take
 
 
 @pytest.mark.parametrize("seed, portrait", [(3, False), (4, True), (11, False)])
@@ -54,6 +54,19 @@ def test_the_nearest_framing_is_for_those_who_ask():
 def test_wishes_are_granted():
     take = plan_take(5, num_frames=4, width=112, height=64, fps=8.0, action="walk", photographer="dolly")
     assert take.action == "walk" and take.photographer == "dolly" and "walks" in take.caption
+
+
+def test_who_bows_brings_the_head_forward_and_changes_nothing_else():
+    shape = dict(num_frames=4, width=112, height=64, fps=8.0, action="stand", framing="whole")
+    for seed in range(20):
+        upright, bowed = (plan_take(seed, bow=bow, **shape) for bow in (False, True))
+        assert (upright.shape, upright.caption, upright.framing) == (bowed.shape, bowed.caption, bowed.framing)
+        assert np.array_equal(upright.performance.root, bowed.performance.root), "feet and hips stay"
+        (before, gaze), (after, _) = (joints_in_world(t.shape, t.performance) for t in (upright, bowed))
+        nose, hips = 0, slice(11, 13)
+        assert np.array_equal(before[:, hips], after[:, hips])
+        moved = after[:, nose] - before[:, nose]
+        assert ((moved * gaze).sum(-1) > 0.0).all() and (moved[:, 1] > 0).all(), "forward and down"
 
 
 @pytest.mark.parametrize("action", ["walk", "run", "skate"])
