@@ -241,7 +241,7 @@ class DepthNetworkConfig:
 
     num_clips: int = 2500
     """Stage-world clips of the training split, three pictures each."""
-    num_steps: int = 1800
+    num_steps: int = 4000
     """Optimizer steps."""
     batch_size: int = 12
     """Pictures per step, half of them mirrored."""

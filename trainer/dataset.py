@@ -24,7 +24,7 @@ from animateanywhere.geometry.cameras import CameraPath
 from animateanywhere.losses import person_cells
 from animateanywhere.memory import keep_freed_memory
 from trainer.config import DataConfig
-from trainer.filmed_background import truly_filmed_background
+from trainer.filmed_background import film_fingerprint, truly_filmed_background
 from trainer.shares import Share
 from trainer.stage_world.clip import StageClip
 from trainer.stage_world.render import render_clip
@@ -301,7 +301,7 @@ def cache_latents(paths: list[Path], vae, model: ModelConfig, on_done: Callable[
     """Encode every clip once; files are keyed by clip, VAE weights, pose style, kind of background and autocast's precision."""
     kind = vae.device.type
     precision = str(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else ""
-    moved = _MOVED if model.background_padding == "moved" else ""
+    moved = _MOVED + film_fingerprint() if model.background_padding == "moved" else ""
     key = hashlib.sha256((vae_fingerprint(vae) + repr(model.pose_style) + precision + moved).encode()).hexdigest()[:12]
     cached = []
     for done, path in enumerate(paths, 1):

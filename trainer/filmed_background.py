@@ -1,5 +1,7 @@
 """A training clip's background as its camera saw it: what a model with a moved background is shown beside the noise."""
 
+import hashlib
+
 import numpy as np
 
 from animateanywhere.config import ModelConfig
@@ -8,6 +10,7 @@ from animateanywhere.filmed_background import filmed_background
 from animateanywhere.geometry.body_motion import observe
 from animateanywhere.geometry.camera_variants import FAR_DISTANCES, first_view
 from animateanywhere.implied_camera import seen_body
+from animateanywhere.models import camera_regressor, depth_network
 from animateanywhere.place_relief import filmed_place
 from trainer.training_clip import TrainingClip
 
@@ -24,6 +27,14 @@ def truly_filmed_background(clip: TrainingClip, model: ModelConfig) -> np.ndarra
     else:
         moved, _ = filmed_background(background, clip.pose, model, num_frames=len(clip.video), prompt=clip.caption)
     return np.repeat(background[None], len(clip.video), axis=0) if moved is None else moved
+
+
+def film_fingerprint() -> str:
+    """Short hash of the networks that move a background: cached latents of moved ones are only good for these."""
+    digest = hashlib.sha256()
+    for weights in (camera_regressor.WEIGHTS, depth_network.WEIGHTS):
+        digest.update(weights.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def _stands_on_the_ground(clip: TrainingClip) -> bool:

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from animateanywhere.filmed_background import filmed_background
+from animateanywhere.models import depth_network
 from tests.tiny import TINY_MODEL
-from trainer.filmed_background import truly_filmed_background
+from trainer.filmed_background import film_fingerprint, truly_filmed_background
 from trainer.held_out import HeldOutClip, condition_inputs
 from trainer.metrics.motion import background_flow, dense_background_flow, direction_error_deg, flow_error_px
 from trainer.metrics.pixels import psnr
@@ -80,3 +81,11 @@ def test_it_has_the_length_that_is_asked_for_in_the_pose_s_shape(followed):
     assert longer.shape == (32, *followed.clip.background.shape)
     assert np.abs(np.diff(longer[24:].astype(int), axis=0)).max() == 0, "after the pose's end the camera stands"
     assert filmed_background(followed.frozen[0], followed.pose, TINY_MODEL, num_frames=24) == (None, ())
+
+
+def test_other_networks_make_other_films(monkeypatch, tmp_path):
+    before = film_fingerprint()
+    other = tmp_path / "other.safetensors"
+    other.write_bytes(depth_network.WEIGHTS.read_bytes()[:-1])
+    monkeypatch.setattr(depth_network, "WEIGHTS", other)
+    assert len(before) == 12 and film_fingerprint() != before
