@@ -112,12 +112,12 @@ def first_camera_pixels_in_relief(
     homogeneous = np.concatenate([points_px, np.ones((len(points_px), 1))], axis=1)
     rays = homogeneous @ np.linalg.inv(cameras.intrinsics_px[frame]).T @ cameras.rotations[frame]
     looks = _looks(cameras, far, relief)
-    # Straight lines in the first camera's space: where each ray starts there, and where it goes.
+    # Straight lines in the first camera's space: where each ray starts there, and where it goes. Axes apart: it is faster.
     start = (cameras.rotations[0] @ (cameras.centres[frame] - cameras.centres[0])).astype(np.float32)
-    rays = (rays @ cameras.rotations[0].T).astype(np.float32)
-    seen = start + rays * looks[:, None, None]  # [L, N, 3]
-    surface = _surface(cameras, far, relief, _on_picture(cameras, seen, far))
-    behind = seen[..., 2] / surface  # 1: on the surface
+    rays = np.ascontiguousarray((rays @ cameras.rotations[0].T).T, np.float32)  # [3, N]
+    seen = [start[k] + rays[k] * looks[:, None] for k in range(3)]  # [L, N] each
+    surface = _surface(cameras, far, relief, *_on_picture(cameras, *seen, far))
+    behind = seen[2] / surface  # 1: on the surface
     crossed = (behind[:-1] < 1) & (behind[1:] >= 1)
     met = crossed & (surface[1:] > _EDGE * surface[:-1])
     first = np.where(met.any(0), met.argmax(0), np.where(crossed.any(0), crossed.argmax(0), _LOOKS - 2))
@@ -125,34 +125,33 @@ def first_camera_pixels_in_relief(
     before, after = behind[first, each], behind[first + 1, each]
     part = np.where(met[first, each], np.clip((1 - before) / np.maximum(after - before, 1e-9), 0, 1), 0)
     reach = looks[first] + part * (looks[first + 1] - looks[first])
-    return _on_picture(cameras, start + rays * reach[:, None], far)
+    return np.stack(_on_picture(cameras, *(start[k] + rays[k] * reach for k in range(3)), far), axis=-1)
 
 
 def _looks(cameras: CameraPath, far: float, relief: np.ndarray) -> np.ndarray:
     """Distances along a ray at which it is asked whether it has met something."""
-    width, height = cameras.image_size
-    x, y = np.meshgrid(*(np.linspace(0, side, _LOOKS) for side in (width, height)))
-    surface = _surface(cameras, far, relief, np.stack([x, y], -1))
+    x, y = np.meshgrid(*(np.linspace(0, side, _LOOKS, dtype=np.float32) for side in cameras.image_size))
+    surface = _surface(cameras, far, relief, x, y)
     return np.geomspace(_NEARER * surface.min(), _FARTHER * surface.max(), _LOOKS, dtype=np.float32)
 
 
-def _on_picture(cameras: CameraPath, seen: np.ndarray, far: float) -> np.ndarray:
-    """Points [..., 3] before the first camera -> its pixels [..., 2]."""
-    flat = seen[..., :2] / np.maximum(seen[..., 2:], np.float32(_NEAREST * far))
-    intrinsics = cameras.intrinsics_px[0].astype(seen.dtype)
-    return flat @ intrinsics[:2, :2].T + intrinsics[:2, 2]
+def _on_picture(cameras: CameraPath, x: np.ndarray, y: np.ndarray, z: np.ndarray, far: float) -> list[np.ndarray]:
+    """Points before the first camera -> its pixels, x and y."""
+    nearness = 1 / np.maximum(z, np.float32(_NEAREST * far))
+    x, y = x * nearness, y * nearness
+    return [a * x + b * y + c for a, b, c in cameras.intrinsics_px[0, :2].astype(np.float32)]
 
 
-def _surface(cameras: CameraPath, far: float, relief: np.ndarray, pixels: np.ndarray) -> np.ndarray:
-    """Along the first camera's z, how far away the place is at its pixels [..., 2]; beside the picture as at its edge."""
+def _surface(cameras: CameraPath, far: float, relief: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Along the first camera's z, how far away the place is at its pixels; beside the picture as at its edge."""
     (width, height), (rows, columns) = cameras.image_size, relief.shape
-    right, lower, rest = (cameras.rotations[0].T @ np.linalg.inv(cameras.intrinsics_px[0]))[1].astype(pixels.dtype)
-    down = pixels @ np.stack([right, lower]) + rest
+    down = (cameras.rotations[0].T @ np.linalg.inv(cameras.intrinsics_px[0]))[1]
+    down = (down / max(-cameras.centres[0, 1], 1e-6)).astype(np.float32)
     # Ground where it is nearer than the far plane.
-    nearness = np.maximum(down / np.float32(max(-cameras.centres[0, 1], 1e-6)), np.float32(1 / far))
-    scale = np.array([columns / width, rows / height], np.float32)
-    places = np.clip(pixels * scale - np.float32(0.5), -1, np.float32([columns, rows])).astype(np.float32)
-    return cv2.remap(relief, places, None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE) / nearness
+    nearness = np.maximum(down[0] * x + down[1] * y + down[2], np.float32(1 / far))
+    column = np.clip(x * np.float32(columns / width) - np.float32(0.5), -1, columns)
+    row = np.clip(y * np.float32(rows / height) - np.float32(0.5), -1, rows)
+    return cv2.remap(relief, column, row, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE) / nearness
 
 
 def _sees_the_same(cameras: CameraPath, frame: int) -> bool:
