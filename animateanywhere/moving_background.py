@@ -18,8 +18,6 @@ _SIDES, _ABOVE, _BELOW = 0.4, 0.25, 0.1
 """Of width or height: how much beside an edge its mirror image may show. Below the picture is ground, never walls."""
 _NEAREST = 0.05
 """Of the distance to the far plane: ground nearer than this to the first camera was never in the picture."""
-
-
 _LOOKS = 32
 """How often a ray is asked whether it has met something, and the fineness of the net that finds nearest and farthest."""
 _NEARER, _FARTHER = 0.5, 1.5

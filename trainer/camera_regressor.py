@@ -32,6 +32,7 @@ from trainer.stage_world.seeds import split_seeds
 from trainer.stage_world.take import FilmedTake, Take, film, plan_take
 
 _PLACES = (4, 3)
+_WARMUP_STEPS = 100
 _MIRRORED_JOINTS = (0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15, 20, 21, 22, 17, 18, 19)
 _MIRRORED_STEPS = torch.tensor([1.0, -1, -1, -1, 1, 1, 1])
 _SMALL_TOES = [18, 21]
@@ -127,7 +128,7 @@ def train_regressor(config: CameraRegressorConfig, output: Path, say: Callable[[
     optimizer = torch.optim.AdamW(network.parameters(), config.learning_rate, weight_decay=0.01)
     for step in range(config.num_steps):
         for group in optimizer.param_groups:
-            group["lr"] = config.learning_rate * _schedule(step, config.num_steps)
+            group["lr"] = config.learning_rate * up_and_down(step, config.num_steps, _WARMUP_STEPS)
         loss = _loss(network, _batch(data, config.batch_size, generator))
         optimizer.zero_grad()
         loss.backward()
@@ -149,9 +150,9 @@ def _typical_steps(data: RegressorData) -> torch.Tensor:
     return torch.where(sizes > 1e-3 * overall, sizes, 0.0)
 
 
-def _schedule(step: int, num_steps: int) -> float:
-    """Up over the first 100 steps, down over the last 60 %."""
-    return min(1.0, (step + 1) / 100, max(0.02, (num_steps - step) / (0.6 * num_steps)))
+def up_and_down(step: int, num_steps: int, warmup_steps: int) -> float:
+    """Factor on a step size: up over the first steps, down over the last 60 %."""
+    return min(1.0, (step + 1) / warmup_steps, max(0.02, (num_steps - step) / (0.6 * num_steps)))
 
 
 def _batch(data: RegressorData, size: int, generator: torch.Generator) -> RegressorData:

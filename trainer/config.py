@@ -230,9 +230,7 @@ class CameraRegressorConfig:
     """Same seed, same weights on the same machine."""
 
     def __post_init__(self):
-        for name in ("num_clips", "num_steps", "batch_size", "channels"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} {getattr(self, name)}: expected at least 1")
+        _require_at_least_one(self, "num_clips", "num_steps", "batch_size", "channels")
 
 
 @dataclass(frozen=True)
@@ -255,9 +253,13 @@ class DepthNetworkConfig:
     """Same seed, same weights on the same machine."""
 
     def __post_init__(self):
-        for name in ("num_clips", "num_steps", "batch_size", "num_processes"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} {getattr(self, name)}: expected at least 1")
+        _require_at_least_one(self, "num_clips", "num_steps", "batch_size", "num_processes")
+
+
+def _require_at_least_one(config, *names: str) -> None:
+    for name in names:
+        if getattr(config, name) < 1:
+            raise InputError(f"{name} {getattr(config, name)}: expected at least 1")
 
 
 def _require_choice(name: str, value: str, choices: tuple[str, ...]) -> None:

@@ -27,6 +27,7 @@ from animateanywhere.models.depth_network import (
     save_depth_network,
 )
 from animateanywhere.place_relief import ground_and_rays
+from trainer.camera_regressor import up_and_down
 from trainer.config import DataConfig, DepthNetworkConfig
 from trainer.dataset import clip_size
 from trainer.muon import Muon
@@ -38,6 +39,7 @@ from trainer.stage_world.seeds import split_seeds
 
 FRAMES_PER_CLIP, FPS = 3, 0.7
 """Moments far apart: a clip's scene costs as much as several of its frames."""
+_WARMUP_STEPS = 50
 _STEP_WEIGHT = 2.0
 """Of the differences between neighbouring pixels, beside the distances: outlines are where parallax shows."""
 
@@ -126,7 +128,7 @@ def fit(places: list[PlacePictures], config: DepthNetworkConfig, say: Callable[[
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         for optimizer, rate in optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = rate * _schedule(step, config.num_steps)
+                group["lr"] = rate * up_and_down(step, config.num_steps, _WARMUP_STEPS)
             optimizer.step()
             optimizer.zero_grad()
         if (step + 1) % 50 == 0 or step + 1 == config.num_steps:
@@ -139,11 +141,6 @@ def _kernels_and_others(network: DepthNetwork) -> tuple[list, list]:
     kernels = [p for p in network.parameters() if p.ndim == 4][1:-1]
     ids = {id(p) for p in kernels}
     return kernels, [p for p in network.parameters() if id(p) not in ids]
-
-
-def _schedule(step: int, num_steps: int) -> float:
-    """Up over the first 50 steps, down over the last 60 %."""
-    return min(1.0, (step + 1) / 50, max(0.02, (num_steps - step) / (0.6 * num_steps)))
 
 
 def _batch(places: list[PlacePictures], size: int, generator: torch.Generator) -> PlacePictures:
