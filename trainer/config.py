@@ -31,7 +31,7 @@ class DataConfig:
     folder: str = "runs/data/stage_world"
     """Where rendered clips and their cached latents are kept, shared by runs."""
     render_workers: int = 0
-    """Processes that render stage-world clips side by side; 0: one per processor core."""
+    """Processes that render stage-world clips and, where a GPU encodes, draw what it encodes; 0: one per processor core."""
     num_val_clips: int = 0
     """Stage-world clips of the validation split whose loss is measured at every checkpoint; 0: none."""
 

@@ -3,33 +3,28 @@
 Legend: B batch, T video frames, F latent frames, C latent channels, h w latent size.
 """
 
-import hashlib
-import multiprocessing
-import signal
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 
-from animateanywhere.conditioning import encode_frames
 from animateanywhere.config import ModelConfig, PoseStyle
 from animateanywhere.errors import InputError
 from animateanywhere.geometry.cameras import CameraPath
 from animateanywhere.losses import person_cells
-from animateanywhere.memory import keep_freed_memory
 from trainer.config import DataConfig
-from trainer.filmed_background import film_fingerprint, truly_filmed_background
+from trainer.latent_cache import LATENTS, MOVED
 from trainer.shares import Share
 from trainer.stage_world.clip import StageClip
 from trainer.stage_world.render import render_clip
 from trainer.stage_world.seeds import split_seeds
-from trainer.training_clip import TrainingClip, read_tensors, write_whole
+from trainer.training_clip import TrainingClip, read_tensors
+from trainer.workers import in_processes
 
 POSE_CROP, REFERENCE_CROP = 0, 1
 """Of 6 equally likely sources of the VAE's crops; the others are video."""
@@ -38,10 +33,10 @@ POSE_CROP, REFERENCE_CROP = 0, 1
 def stage_world_clips(
     data: DataConfig, model: ModelConfig, split: str, on_done: Callable[[int], None], num_cores: int = 1
 ) -> list[Path]:
-    """Paths of the run's clips, rendering those that are missing, in any order. `on_done(n)` is called after each.
+    """Paths of the run's clips, rendering those that are missing. `on_done(n)` is called after each.
 
-    `num_cores`: how many processes render if `data` does not say it. Raises InputError when the disk is full or a rendering
-    process was killed.
+    `num_cores`: how many processes render if `data` does not say it. Raises InputError when the disk is full and as
+    `in_processes` does.
     """
     near = f"-{'-'.join(_NEAR_FRAMINGS)}{data.near_share:g}" if data.near_share else ""
     bowed = f"-bowed{data.bowed_share:g}" if data.bowed_share else ""
@@ -49,8 +44,11 @@ def stage_world_clips(
     folder.mkdir(parents=True, exist_ok=True)
     wanted = {seed: folder / f"{seed:09d}.safetensors" for seed in split_seeds(split, data.first_clip, data.num_clips)}
     missing = {seed: path for seed, path in wanted.items() if not path.exists()}
-    for done, _ in enumerate(_render_all(missing, data, model, num_cores), len(wanted) - len(missing)):
-        on_done(done)
+    num_processes = min(data.render_workers or num_cores, len(missing) // _WORTH_A_PROCESS)
+    on_done(len(wanted) - len(missing))
+    with closing(in_processes(partial(_render_to, data=data, model=model), missing.items(), num_processes)) as rendered:
+        for done, _ in enumerate(rendered, len(wanted) - len(missing) + 1):
+            on_done(done)
     return list(wanted.values())
 
 
@@ -58,37 +56,8 @@ _WORTH_A_PROCESS = 8
 """Clips: for fewer, the seconds that a process takes to start are more than what it saves."""
 
 
-def _render_all(missing: dict[int, Path], data: DataConfig, model: ModelConfig, num_cores: int) -> Iterator[None]:
-    """Yields at the beginning and after each clip."""
-    yield
-    num_workers = min(data.render_workers or num_cores, len(missing) // _WORTH_A_PROCESS)
-    if num_workers < 2:
-        for seed, path in missing.items():
-            yield _render_to(path, seed, data, model)
-        return
-    # Not forked: threads of torch do not survive that.
-    with ProcessPoolExecutor(num_workers, multiprocessing.get_context("spawn"), _begin_rendering) as pool:
-        try:
-            for task in as_completed(
-                [pool.submit(_render_to, path, seed, data, model) for seed, path in missing.items()]
-            ):
-                yield task.result()
-        except BrokenProcessPool as error:
-            raise InputError(
-                f"one of {num_workers} rendering processes was killed, most likely for want of memory: set render_workers "
-                "to a smaller number; what was rendered is kept"
-            ) from error
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def _begin_rendering() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the one that leads decides
-    torch.set_num_threads(1)
-    keep_freed_memory()
-
-
-def _render_to(path: Path, seed: int, data: DataConfig, model: ModelConfig) -> None:
+def _render_to(clip: tuple[int, Path], data: DataConfig, model: ModelConfig) -> None:
+    seed, path = clip
     TrainingClip.from_stage(render_training_clip(seed, data, model)).save(path)
 
 
@@ -197,10 +166,6 @@ def read_window(path: Path, start: int, count: int) -> tuple[torch.Tensor, torch
     return video, hands
 
 
-LATENTS = ("video", "pose", "reference", "first_frame")
-_MOVED = "moved_background"
-
-
 @dataclass(frozen=True)
 class ClipLabels:
     """What losses need of a clip beside its latents, small enough to keep of every clip."""
@@ -276,7 +241,7 @@ class LatentClips:
 def _batch_of(drawn: list[_Member], share: Share) -> TrainingBatch:
     chosen = share.of(drawn)
     stacked = {name: torch.stack([member.tensors[name].float() for member in chosen]) for name in LATENTS}
-    moved = [member.tensors[_MOVED].float() for member in chosen if _MOVED in member.tensors]
+    moved = [member.tensors[MOVED].float() for member in chosen if MOVED in member.tensors]
     return TrainingBatch(
         **stacked,
         moved_background=torch.stack(moved) if moved else None,
@@ -286,43 +251,3 @@ def _batch_of(drawn: list[_Member], share: Share) -> TrainingBatch:
         share=share,
         drawn=[member.labels for member in drawn],
     )
-
-
-def vae_fingerprint(vae) -> str:
-    """Short hash of a VAE's weights: cached latents are only good for the VAE that made them."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(vae.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().float().numpy().tobytes())
-    return digest.hexdigest()[:12]
-
-
-def cache_latents(paths: list[Path], vae, model: ModelConfig, on_done: Callable[[int], None]) -> list[Path]:
-    """Encode every clip once; files are keyed by clip, VAE weights, pose style, kind of background and autocast's precision."""
-    kind = vae.device.type
-    precision = str(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else ""
-    moved = _MOVED + film_fingerprint() if model.background_padding == "moved" else ""
-    key = hashlib.sha256((vae_fingerprint(vae) + repr(model.pose_style) + precision + moved).encode()).hexdigest()[:12]
-    cached = []
-    for done, path in enumerate(paths, 1):
-        folder = path.parent / f"latents-{key}"
-        folder.mkdir(exist_ok=True)
-        target = folder / path.name
-        if not target.exists():
-            _encode_clip(TrainingClip.load(path), vae, model, target)
-        cached.append(target)
-        on_done(done)
-    return cached
-
-
-def _encode_clip(clip: TrainingClip, vae, model: ModelConfig, target: Path) -> None:
-    pictures = {
-        "video": clip.video,
-        "pose": torch.as_tensor(clip.pose_frames(model.pose_style)),
-        "reference": clip.reference[None],
-        "first_frame": clip.video[:1],
-    }
-    if model.background_padding == "moved":
-        pictures[_MOVED] = torch.as_tensor(truly_filmed_background(clip, model))
-    tensors = {name: encode_frames(vae, frames[None])[0].half().cpu() for name, frames in pictures.items()}
-    write_whole(target, {**tensors, "background_pixels": clip.background}, {"caption": clip.caption})

@@ -3,12 +3,9 @@
 Legend: N pictures, B batch, h w the network's size.
 """
 
-import multiprocessing
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import cv2
@@ -36,6 +33,7 @@ from trainer.presets import MINI_MODEL
 from trainer.stage_world.clip import StageClip
 from trainer.stage_world.render import render_clip
 from trainer.stage_world.seeds import split_seeds
+from trainer.workers import in_processes
 
 FRAMES_PER_CLIP, FPS = 3, 0.7
 """Moments far apart: a clip's scene costs as much as several of its frames."""
@@ -87,13 +85,10 @@ def collect(split: str, first: int, num_clips: int, num_processes: int, on_done:
     """PlacePictures of the clips of a split, one for each orientation there is."""
     seeds = split_seeds(split, first, num_clips)
     rows: dict[tuple, list] = {}
-    with ProcessPoolExecutor(
-        num_processes, multiprocessing.get_context("spawn"), partial(torch.set_num_threads, 1)
-    ) as pool:
-        for done, made in enumerate(pool.map(_render, seeds, chunksize=8), 1):
-            for row in made:
-                rows.setdefault(row[0].shape, []).append(row)
-            on_done(done)
+    for done, made in enumerate(in_processes(_render, seeds, num_processes), 1):
+        for row in made:
+            rows.setdefault(row[0].shape, []).append(row)
+        on_done(done)
     return [PlacePictures(*(torch.from_numpy(np.stack(v)) for v in zip(*some, strict=True))) for some in rows.values()]
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from animateanywhere.architectures import Components
 from animateanywhere.errors import Cancelled
 from trainer.config import TrainConfig
-from trainer.dataset import LatentClips, cache_latents, stage_world_clips
+from trainer.dataset import LatentClips, stage_world_clips
 from trainer.events import EventWriter, NoEvents, PhaseDone, PhaseStarted
+from trainer.latent_cache import cache_latents
 from trainer.prepare.reading import prepared_clips
 from trainer.processes import Processes
 from trainer.run_folder import RunFolder
@@ -52,10 +53,12 @@ class Preparation:
     def latent_clips(self, components: Components, clips: list[Path]) -> LatentClips:
         """Those clips, encoded by the model's VAE, and their captions read. Raises Cancelled when a stop was asked for."""
         vae, model = components.vae, self._config.model
+        on_gpu = self._processes.device.type != "cpu"
+        num_processes = (self._config.data.render_workers or self._processes.num_cores) if on_gpu else 1
 
         def encode(part: range, on_done: Callable[[int], None]) -> list[Path]:
             with visiting(vae, self._processes.device), self._processes.autocast():
-                return cache_latents(clips[part.start : part.stop], vae, model, on_done)
+                return cache_latents(clips[part.start : part.stop], vae, model, on_done, num_processes)
 
         made = LatentClips(clips, self._phase("cache", len(clips), encode))
         read_captions(components, made.captions)

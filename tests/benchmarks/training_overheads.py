@@ -25,7 +25,8 @@ from animateanywhere.model_folder import EMBEDDED_MODEL
 from animateanywhere.perceptual import PerceptualNetwork, load_perceptual_network
 from tests.benchmarks.epipolar_loss import extra_cpu_mb
 from trainer.config import DataConfig, OptimizerConfig, StageConfig, TrainConfig
-from trainer.dataset import LatentClips, cache_latents, stage_world_clips
+from trainer.dataset import LatentClips, stage_world_clips
+from trainer.latent_cache import cache_latents
 from trainer.objectives import denoising_loss
 from trainer.optimizers import StageOptimizer
 from trainer.presets import get_preset

@@ -1,6 +1,8 @@
 """Clips to batches."""
 
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,14 +16,13 @@ from trainer.config import DataConfig
 from trainer.dataset import (
     ClipLabels,
     LatentClips,
-    cache_latents,
     clip_size,
     framing_of,
     random_crops,
     stage_world_clips,
-    vae_fingerprint,
 )
 from trainer.filmed_background import truly_filmed_background
+from trainer.latent_cache import cache_latents, vae_fingerprint
 from trainer.objectives import dropped_conditions
 from trainer.shares import Share
 from trainer.training_clip import TrainingClip, read_tensors
@@ -135,6 +136,21 @@ def test_cached_latents_are_the_encoders(clips):
     expected = encode_frames(vae, torch.as_tensor(clip.pose_frames(STYLE))[None])[0]
     assert torch.allclose(tensors["pose"].float(), expected, atol=2e-2)
     assert metadata["caption"] == clip.caption
+
+
+def test_clips_drawn_in_other_processes_are_encoded_the_same(clips, tmp_path):
+    vae, there = tiny_components().vae, [Path(shutil.copy(clip, tmp_path)) for clip in clips]
+    told = []
+    alone, side_by_side = (
+        cache_latents(clips, vae, MOVED, lambda done: None),
+        cache_latents(there, vae, MOVED, told.append, num_processes=2),
+    )
+    assert told == list(range(len(clips) + 1))
+    for one, other in zip(alone, side_by_side, strict=True):
+        (expected, words), (found, same_words) = read_tensors(one), read_tensors(other)
+        assert words == same_words and expected.keys() == found.keys()
+        for name, tensor in expected.items():
+            assert torch.allclose(found[name].float(), tensor.float(), atol=2e-2), name
 
 
 def test_another_vae_pose_style_or_precision_does_not_reuse_the_cache(clips):

@@ -13,9 +13,10 @@ from safetensors import SafetensorError
 from animateanywhere.checkpoint import load_components
 from animateanywhere.errors import InputError
 from tests.trainer.killing import LONGEST_S, losses, said, start, tiny_run, weights
-from trainer.dataset import cache_latents, render_training_clip, stage_world_clips
+from trainer.dataset import render_training_clip, stage_world_clips
 from trainer.events import EventWriter, RunFinished, RunStarted, SamplesLeftOut, StepDone, StepSkipped, read_events
 from trainer.failures import RecordedRun, is_disk_full, is_out_of_memory, what_to_do
+from trainer.latent_cache import cache_latents
 from trainer.loop import Trainer
 from trainer.run_folder import RunFolder
 from trainer.run_state import run_state
