@@ -12,7 +12,9 @@ from animateanywhere.config import PoseStyle
 from animateanywhere.errors import InputError
 from animateanywhere.pose.checkup import check_up, require_pose
 from animateanywhere.pose.detector import PoseDetector, PoseInput, extract_pose
+from animateanywhere.pose.figure import Figure
 from animateanywhere.pose.findings import CheckUp
+from animateanywhere.pose.neck import hanging, raise_head
 from animateanywhere.pose.repairs import RepairStep, apply_repairs
 from animateanywhere.pose.retarget import RetargetAccount, retarget
 from animateanywhere.pose.sequence import PoseSequence
@@ -88,22 +90,34 @@ def pose_for_person(
     detector: str | PoseDetector = "mediapipe",
     cancel: CancelToken | None = None,
 ) -> tuple[PoseInput, tuple[str, ...]]:
-    """One person of a pose with the limb lengths of the person in a picture, and notes on what was done.
+    """A pose as its video gets it, and notes on what was done: heads raised that hang lower than a neck allows, and one person with
+    the limb lengths of the person in a picture.
 
     `human`: the picture, or what `reference_skeleton` found in it.
-    At strength 0, and where a model of this `style` is shown a drawing itself, the pose comes back as it is. Where no body is
-    found in the picture, it does too, and the note says why. Raises InputError if there is no such person in the pose.
+    Where a model of this `style` is shown a drawing itself, the pose comes back as it is. At strength 0 it keeps its proportions;
+    where no body is found in the picture, it does too, and the note says why. Raises InputError if there is no such person in
+    the pose.
     """
-    if strength == 0:
-        return pose, ()
     if pose.is_used_as_drawn(style):
-        return pose, ("a drawn skeleton is not aligned to the person's proportions",)
+        return pose, ("a drawn skeleton is not aligned to the person's proportions",) if strength else ()
+    pose, notes = _with_head_raised(pose, person)
+    if strength == 0:
+        return pose, notes
     try:
         skeleton = human if isinstance(human, PoseSequence) else reference_skeleton(human, detector, cancel)
     except InputError as error:
-        return pose, (f"the pose keeps its own proportions, the person's cannot be measured: {error}",)
+        return pose, (*notes, f"the pose keeps its own proportions, the person's cannot be measured: {error}")
     aligned = retarget(pose.sequence, skeleton, person, strength)
-    return replace(pose, sequence=aligned.sequence), aligned.account.lines()
+    return replace(pose, sequence=aligned.sequence), (*notes, *aligned.account.lines())
+
+
+def _with_head_raised(pose: PoseInput, person: int) -> tuple[PoseInput, tuple[str, ...]]:
+    raised = raise_head(pose.sequence)
+    if raised is pose.sequence:
+        return pose, ()
+    share = float(hanging(Figure.of(pose.sequence, person)).mean())
+    note = f"the head is found lower than a neck allows in {share:.0%} of the frames, and raised"
+    return replace(pose, sequence=raised), (note,) if share else ()
 
 
 def notes_on(sequence: PoseSequence, person: int) -> tuple[str, ...]:

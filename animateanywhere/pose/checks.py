@@ -8,6 +8,7 @@ import numpy as np
 from animateanywhere.pose import faults
 from animateanywhere.pose.figure import Figure
 from animateanywhere.pose.findings import Finding, Stretch, stretches_of, when
+from animateanywhere.pose.neck import hanging
 from animateanywhere.pose.others import PersonCard, going_on, meetings
 from animateanywhere.pose.proportions import windows_shares
 from animateanywhere.pose.repairs import RepairStep, step
@@ -281,6 +282,14 @@ def upside_down(clip: Clip) -> Finding | None:
     return clip.finding("upside down", "info", turns == 2, sentence, *filter(None, [clip.longest(turns != 2)]))
 
 
+def head_hangs(clip: Clip) -> Finding | None:
+    """The head is found before the shoulders of an upright body."""
+    sentence = (
+        "The head is found lower than a neck allows {when}, as happens with caps and rucksacks: videos get it raised."
+    )
+    return clip.finding("head hangs", "info", hanging(clip.figure), sentence, step("raise-head"))
+
+
 def cut_off(clip: Clip) -> Finding | None:
     """The picture's edge hides limbs."""
     parts = {name: flags for name, flags in faults.cut_off(clip.figure).items() if flags.any()}
@@ -383,6 +392,6 @@ def frame_rate(clip: Clip) -> Finding | None:
 
 CHECKS: tuple[Callable[[Clip], Finding | None], ...] = (
     nobody, part_only, missing_at_ends, gaps, leaves_and_returns, goes_on_as_another, several_people, crossings, jumps,
-    joint_jumps, swapped, jitter, upside_down, cut_off, proportions_change, unsure, tiny, too_short, frame_rate,
+    joint_jumps, swapped, jitter, upside_down, head_hangs, cut_off, proportions_change, unsure, tiny, too_short, frame_rate,
 )  # fmt: skip
 """Every check."""

@@ -12,6 +12,7 @@ from typing import Any
 
 from animateanywhere.config import field_help
 from animateanywhere.errors import InputError
+from animateanywhere.pose import neck
 from animateanywhere.pose import repair_joints as joints
 from animateanywhere.pose import repair_people as people
 from animateanywhere.pose import repair_time as time
@@ -39,6 +40,7 @@ REPAIRS = {
     "interpolate": Repair("Close short gaps", joints.interpolate, joints.Interpolate),
     "drop-jumps": Repair("Forget jumping joints", joints.drop_jumps, joints.DropJumps),
     "smooth": Repair("Smooth", joints.smooth, joints.Smooth),
+    "raise-head": Repair("Raise the head", neck.raise_head, neck.RaiseHead),
     "unswap": Repair("Put left and right back", people.unswap, people.Unswap),
     "mirror": Repair("Mirror", people.mirror, people.Mirror),
     "turn": Repair("Turn the picture", joints.turn, joints.Turn),

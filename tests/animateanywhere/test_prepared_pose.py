@@ -16,6 +16,7 @@ from animateanywhere.pose.detector import PoseInput
 from animateanywhere.pose.sequence import NUM_JOINTS, PoseSequence
 from animateanywhere.prepared_pose import notes_on, pose_for_person
 from tests.animateanywhere.pose.staged import body_shape, photo_of, staged
+from tests.animateanywhere.pose.test_neck import with_bent_neck
 from tests.bad_inputs import good_background, good_person
 from tests.tiny import make_tiny_model
 
@@ -62,6 +63,15 @@ def test_the_pose_takes_over_the_pictures_proportions(picture):
         np.linalg.norm(s.sequence.joints_px - truth.joints_px, axis=-1)[..., :17].mean() for s in (pose, aligned)
     )
     assert after < 0.5 * before
+
+
+def test_a_head_that_hangs_is_raised_and_told_with_proportions_on_and_off(picture):
+    pose = as_input(with_bent_neck(staged(body_shape(1), "stand", 1), 60))
+    raised, notes = pose_for_person(pose, picture, 0, 0.0, STYLE)
+    assert notes == ("the head is found lower than a neck allows in 100% of the frames, and raised",)
+    assert not np.array_equal(raised.sequence.joints_px, pose.sequence.joints_px)
+    _, notes = pose_for_person(pose, picture, 0, 1.0, STYLE, OnePicture(photo_of(body_shape(5), 1)))
+    assert "raised" in notes[0] and "strength 1" in notes[1]
 
 
 def test_a_picture_without_a_body_is_told_and_nothing_changes(picture):
