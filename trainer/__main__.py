@@ -20,7 +20,7 @@ from trainer.ablation.settings import AblationConfig
 from trainer.config import CameraRegressorConfig, DataConfig, DepthNetworkConfig, TrainConfig
 from trainer.evaluate_settings import EvaluateConfig
 from trainer.perceptual.settings import PerceptualConfig
-from trainer.prepare.settings import PrepareConfig
+from trainer.prepare.settings import PrepareConfig, model_to_encode_for
 from trainer.presets import PRESETS, get_preset
 from trainer.run_folder import RunFolder
 
@@ -48,6 +48,11 @@ def build_parser() -> argparse.ArgumentParser:
     prepare.add_argument("videos", type=Path, metavar="CLIPS_DIR", help="folder with videos, in folders or not")
     prepare.add_argument("--output", type=Path, required=True, help="dataset folder; run again to go on with it")
     add_config_options(prepare, PrepareConfig)
+    prepare.add_argument(
+        "--encode-for",
+        metavar="MODEL",
+        help="encode the clips for this model as well, so that its training starts at once: 'mini', a model folder, or a Hub id",
+    )
     perceptual = commands.add_parser("perceptual", help="train the perceptual loss's network on stage world, anew")
     perceptual.add_argument("--output", type=Path, required=True, help=".safetensors file to write")
     add_config_options(perceptual, PerceptualConfig)
@@ -168,10 +173,15 @@ def prepare(args: argparse.Namespace) -> None:
     from trainer.prepare.progress import ProgressLine
 
     config = PrepareConfig(**{f.name: getattr(args, f.name) for f in dataclasses.fields(PrepareConfig)})
+    model = model_to_encode_for(args.encode_for, config) if args.encode_for else None
     cancel, line = CancelToken(), ProgressLine()
     before = {n: signal.signal(n, lambda *_: cancel.cancel()) for n in (signal.SIGTERM, signal.SIGINT)}
     try:
         made = prepare_dataset(args.videos, args.output, config, on_progress=line, cancel=cancel)
+        if model is not None and made.num_kept:
+            from trainer.prepare.encoding import encode_dataset
+
+            encode_dataset(made.folder, model, line.encoded, cancel, os.cpu_count() or 1)
     finally:
         line.end()
         for number, handler in before.items():

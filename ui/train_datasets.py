@@ -20,7 +20,9 @@ from ui.services import Services
 from ui.train_runs import checked_name
 
 VIDEOS, LAUNCH, SHEETS = "videos", "launch", "sheets"
-_PROGRESS = re.compile(r"(\d+)/(\d+) frames(.*?)(?:: (.*))?")
+_PROGRESS = re.compile(r"(\d+)/(\d+) (frames|clips encoded)(.*?)(?:: (.*))?")
+_SIZE = ("width", "height", "num_frames")
+"""Of a clip. Clips of mini's are encoded for it while people look at them; a larger model's encoder may need the whole GPU."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,7 @@ def video_names(services: Services, name: str) -> tuple[str, ...]:
 
 def prepare_config(model: ModelConfig | None, detector: str, masks: str) -> PrepareConfig:
     """Clips as `model` takes them; None: as mini does."""
-    sizes = {} if model is None else {f: getattr(model, f) for f in ("width", "height", "num_frames", "fps")}
+    sizes = {} if model is None else {f: getattr(model, f) for f in (*_SIZE, "fps")}
     return PrepareConfig(**sizes, detector=detector, masks=masks)
 
 
@@ -146,6 +148,8 @@ def start_prepare(services: Services, name: str, config: PrepareConfig) -> None:
     for f in dataclasses.fields(PrepareConfig):
         if getattr(config, f.name) != f.default:
             words += [f"--{f.name.replace('_', '-')}", str(getattr(config, f.name))]
+    if all(getattr(config, name) == getattr(PrepareConfig, name) for name in _SIZE):
+        words += ["--encode-for", "mini"]
     training_process.start(words, folder / LAUNCH, settings.output_folder, settings.environment)
 
 
@@ -174,5 +178,6 @@ def prepare_step(lines: Sequence[str]) -> PrepareStep | None:
         found = _PROGRESS.fullmatch(line)
         if found:
             done, total = int(found[1]), int(found[2])
-            return PrepareStep(done / total if total else 0.0, f"{done} of {total} frames{found[3]}", found[4] or "")
+            words = f"{done} of {total} {found[3]}{found[4]}"
+            return PrepareStep(done / total if total else 0.0, words, found[5] or "for training")
     return None

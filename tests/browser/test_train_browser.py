@@ -170,6 +170,8 @@ def prepare_clips(walk: Walk, video: Path) -> None:
     walk.shows("#dataset", "It moves the background by")
     walk.shows("#dataset", "Confidence")
     expect(page.locator("#dataset-included input:checked")).to_have_count(2)
+    encoded = (walk.app.output / "datasets" / CLIPS / "clips").glob("latents-*/*.safetensors")
+    assert len(list(encoded)) == 2, "the training begins at once"
     walk.station("prepared")
 
 

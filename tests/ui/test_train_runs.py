@@ -236,6 +236,8 @@ def test_progress_of_preparing_is_read_from_its_lines():
         0.25,
         "walk.mp4",
     ) and found.words == "40 of 160 frames, 4.1 frames/s, 29 s left"
+    encoding = prepare_step((*lines, "3/12 clips encoded"))
+    assert (encoding.share, encoding.words) == (0.25, "3 of 12 clips encoded")
     assert prepare_step(("nothing",)) is None
 
 

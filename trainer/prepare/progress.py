@@ -67,12 +67,19 @@ class ProgressLine:
         self._last = -float("inf")
 
     def __call__(self, progress: PrepareProgress) -> None:
+        self._write(progress.line(), progress.done == progress.total)
+
+    def encoded(self, done: int, total: int) -> None:
+        """Such as '3/12 clips encoded'."""
+        self._write(f"{done}/{total} clips encoded", done in (0, total))
+
+    def _write(self, text: str, at_any_rate: bool) -> None:
         terminal = sys.stderr.isatty()
         now = time.monotonic()
-        if progress.done < progress.total and now - self._last < (_REWRITE_S if terminal else _QUIET_S):
+        if not at_any_rate and now - self._last < (_REWRITE_S if terminal else _QUIET_S):
             return
         self._last = now
-        sys.stderr.write(f"\r\033[K{progress.line()}" if terminal else f"{progress.line()}\n")
+        sys.stderr.write(f"\r\033[K{text}" if terminal else f"{text}\n")
         sys.stderr.flush()
 
     def end(self) -> None:

@@ -4,9 +4,11 @@ import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from animateanywhere.errors import InputError
+from animateanywhere.model_folder import read_info, resolve_model
 from trainer.presets import MINI_MODEL
 
 VERSION = 1
@@ -71,3 +73,16 @@ class PrepareConfig:
         """12 hex digits: the settings and this program's version of the work."""
         text = json.dumps([VERSION, dataclasses.asdict(self)], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def model_to_encode_for(name: str, config: PrepareConfig) -> Path:
+    """Folder of a model that takes clips of this size. Raises InputError if there is none or it takes others."""
+    folder = resolve_model(name)
+    model = read_info(folder).model
+    takes = (model.width, model.height, model.num_frames)
+    if takes != (config.width, config.height, config.num_frames):
+        raise InputError(
+            f"encode-for {name}: it takes {model.num_frames} frames of {model.width}x{model.height}, the clips have "
+            f"{config.num_frames} of {config.width}x{config.height}: give prepare its size, or leave encode-for out"
+        )
+    return folder

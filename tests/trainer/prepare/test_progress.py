@@ -1,6 +1,6 @@
 """Speed and remaining time are those of this run."""
 
-from trainer.prepare.progress import FrameMeter, PrepareProgress
+from trainer.prepare.progress import FrameMeter, PrepareProgress, ProgressLine
 
 
 def test_frames_of_earlier_runs_do_not_count_as_speed():
@@ -25,3 +25,10 @@ def test_headers_that_promise_too_few_frames_never_give_more_than_all():
 def test_long_times_are_said_in_hours():
     assert "2 h 5 min left" in PrepareProgress("x", 1, 9, 0.5, 7530.0).line()
     assert "2 min 5 s left" in PrepareProgress("x", 1, 9, 0.5, 125.0).line()
+
+
+def test_encoding_is_told_at_both_ends_where_nobody_looks_at_a_terminal(capsys):
+    line = ProgressLine()
+    for done in range(13):
+        line.encoded(done, 12)
+    assert capsys.readouterr().err.splitlines() == ["0/12 clips encoded", "12/12 clips encoded"]
