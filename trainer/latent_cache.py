@@ -12,6 +12,7 @@ import torch
 
 from animateanywhere.conditioning import encode_frames
 from animateanywhere.config import ModelConfig
+from animateanywhere.pose.neck import MOST_BENT
 from trainer.filmed_background import film_fingerprint, truly_filmed_background
 from trainer.training_clip import TrainingClip, write_whole
 from trainer.workers import in_processes
@@ -33,7 +34,7 @@ def vae_fingerprint(vae) -> str:
 def cache_latents(
     paths: list[Path], vae, model: ModelConfig, on_done: Callable[[int], None], num_processes: int = 1
 ) -> list[Path]:
-    """Encode every clip once; files are keyed by clip, VAE weights, pose style, kind of background and autocast's precision.
+    """Encode every clip once; files are keyed by clip, VAE weights, how poses are drawn, kind of background, autocast's precision.
 
     `on_done(n)` is called after each. `num_processes`: how many draw poses and move backgrounds for the VAE, which stays in
     this one; worth more than one where the VAE is on a GPU. Raises InputError as `in_processes` does, or if a clip is damaged.
@@ -41,7 +42,8 @@ def cache_latents(
     kind = vae.device.type
     precision = str(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else ""
     moved = MOVED + film_fingerprint() if model.background_padding == "moved" else ""
-    key = hashlib.sha256((vae_fingerprint(vae) + repr(model.pose_style) + precision + moved).encode()).hexdigest()[:12]
+    drawn = f"{model.pose_style} {MOST_BENT}"
+    key = hashlib.sha256((vae_fingerprint(vae) + drawn + precision + moved).encode()).hexdigest()[:12]
     cached = {path: path.parent / f"latents-{key}" / path.name for path in paths}
     for folder in {target.parent for target in cached.values()}:
         folder.mkdir(exist_ok=True)

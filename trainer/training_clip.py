@@ -13,6 +13,7 @@ from animateanywhere.config import PoseStyle
 from animateanywhere.errors import InputError
 from animateanywhere.geometry.cameras import CameraPath
 from animateanywhere.pose.draw import draw_pose
+from animateanywhere.pose.neck import raise_head
 from animateanywhere.pose.sequence import PoseSequence
 from trainer.stage_world.clip import StageClip
 
@@ -62,8 +63,8 @@ class TrainingClip:
         return CameraPath(self.intrinsics_px.numpy(), self.camera_from_world.numpy(), self.size, self.fps)
 
     def pose_frames(self, style: PoseStyle) -> np.ndarray:
-        """The pose as the model sees it, uint8 `[T, H, W, 3]`."""
-        return draw_pose(self.pose, self.size, style)
+        """The pose as the model sees it, here as in inference, uint8 `[T, H, W, 3]`."""
+        return draw_pose(raise_head(self.pose), self.size, style)
 
     def save(self, path: Path) -> None:
         """Write to `path` in one piece."""

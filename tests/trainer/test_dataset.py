@@ -11,6 +11,10 @@ import torch
 from animateanywhere.conditioning import encode_frames
 from animateanywhere.config import ModelConfig, PoseStyle
 from animateanywhere.errors import Cancelled, InputError
+from animateanywhere.pose.draw import draw_pose
+from animateanywhere.pose.neck import raise_head
+from tests.animateanywhere.pose.figures import standing_sequence
+from tests.animateanywhere.pose.test_neck import with_bent_neck
 from tests.tiny import tiny_components
 from trainer.config import DataConfig
 from trainer.dataset import (
@@ -126,6 +130,19 @@ def test_the_drawn_pose_lies_on_the_person(clips):
     mask = torch.nn.functional.max_pool2d(clip.human_mask[:, None].float(), 5, 1, 2)[:, 0].bool().numpy()
     assert drawn.sum() > 20
     assert (drawn & mask).sum() > 0.9 * drawn.sum()
+
+
+def test_a_head_that_hangs_is_drawn_raised_as_in_inference(clips):
+    clip = TrainingClip.load(clips[0])
+    assert np.array_equal(clip.pose_frames(STYLE), draw_pose(clip.pose, clip.size, STYLE)), (
+        "stage world's heads are right"
+    )
+    hangs = with_bent_neck(standing_sequence(len(clip.joints_px), clip.size, step=(0.0, 0.0), scale=0.18), 60)
+    bent = replace(
+        clip, joints_px=torch.as_tensor(hangs.joints_px[:, 0]), joint_confidence=torch.ones(len(clip.joints_px), 133)
+    )
+    drawn = [draw_pose(pose, clip.size, STYLE) for pose in (hangs, raise_head(hangs))]
+    assert not np.array_equal(*drawn) and np.array_equal(bent.pose_frames(STYLE), drawn[1])
 
 
 def test_cached_latents_are_the_encoders(clips):
