@@ -29,6 +29,9 @@ _SLIGHTLY = 0.02
 farther behind are not explained: nothing there could be seen."""
 _LEAST_GAIN = 0.15
 """Share of points that only the freer explanation explains, from which on it is believed."""
+_PLAIN = 0.98
+"""Where a camera that at most turns explains this share to the least tolerance, a moving one cannot explain enough more to be
+believed, and is not looked for: that takes longer than all the rest."""
 _FITTED_DEVIATION = 0.1
 """A focal length that the points fix to 10 % or better counts as fitted."""
 
@@ -48,9 +51,7 @@ class Explanations:
     @property
     def shares(self) -> np.ndarray:
         """float64 [4], 0..1: how much of what was seen each explanation explains; every frame counts the same."""
-        seen = np.isfinite(self.errors_px)
-        fine = np.where(seen, self.errors_px <= self.tolerance_px, 0).sum(2) / np.maximum(seen.sum(2), 1)
-        return fine.mean(1)
+        return _shares(self.errors_px, self.tolerance_px)
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,9 @@ def explain(
     starts = (turning.scene, turned) if free else (turning.scene,)
     zooms = [adjust(start, observed, Freedom(zoom=True, focal=free), scale_px=scale) for start in starts]
     zooming = min(zooms, key=lambda adjusted: adjusted.cost)
-    moving = _moving(observed, focal, turning, scale, free, cancel)
+    wall = replace(turning, scene=replace(turning.scene, nearness=np.full(observed.shape[1], 1e-3)))
+    plain = _shares(errors_px(turning.scene, observed), _TOLERANCE[0] * longest_px) >= _PLAIN
+    moving = wall if plain else _moving(observed, focal, wall, scale, free, cancel)
     scenes = (still, turning.scene, zooming.scene, moving.scene)
     errors = np.stack([errors_px(scene, observed) for scene in scenes])
     behind = moving.scene.nearness < -_SLIGHTLY * np.quantile(moving.scene.nearness, 0.95)
@@ -112,14 +115,23 @@ def choose(explanations: Explanations) -> Choice:
     return Choice(KINDS[chosen], float(shares[chosen]), margin, fitted)
 
 
-def _moving(observed, focal, turning: Adjusted, scale: float, free: bool, cancel: CancelToken | None) -> Adjusted:
-    """The best of several starts; at worst the turning camera in front of one far wall."""
-    wall = replace(turning.scene, nearness=np.full(observed.shape[1], 1e-3))
+def _shares(errors: np.ndarray, tolerance_px: float) -> np.ndarray:
+    """float64 [...] of errors [..., T, P]: how much of what was seen lies within the tolerance; every frame counts the same.
+
+    Points behind the camera, infinitely wrong, count as not seen.
+    """
+    seen = np.isfinite(errors)
+    fine = np.where(seen, errors <= tolerance_px, 0).sum(-1) / np.maximum(seen.sum(-1), 1)
+    return fine.mean(-1)
+
+
+def _moving(observed, focal, wall: Adjusted, scale: float, free: bool, cancel: CancelToken | None) -> Adjusted:
+    """The best of several starts; at worst the turning camera in front of one far `wall`."""
     found: list[Adjusted] = []
-    for pair in [*pairs_with_parallax(observed, turning.scene, _STARTS), None]:
+    for pair in [*pairs_with_parallax(observed, wall.scene, _STARTS), None]:
         if cancel is not None:
             cancel.raise_if_set()
-        start = wall if pair is None else moving_scene(observed, focal, pair)
+        start = wall.scene if pair is None else moving_scene(observed, focal, pair)
         if start is None:
             continue
         freedom = Freedom(shift=True, focal=free, reference=0 if pair is None else pair[0])

@@ -5,6 +5,7 @@ import pytest
 
 from animateanywhere.cancel import CancelToken
 from animateanywhere.errors import Cancelled, InputError
+from animateanywhere.geometry import camera_motions
 from animateanywhere.geometry.camera_from_video import estimate_camera
 from animateanywhere.geometry.camera_presets import camera_preset
 from animateanywhere.media import VideoFrames, read_video
@@ -69,6 +70,17 @@ def test_a_camera_that_moves(name, words):
     assert np.median(turns) < 0.5 and turns.max() < 1
     assert np.median(ways) < 5 and ways.max() < 10
     assert not np.isfinite(found.readout().zoom).any()
+
+
+@pytest.mark.parametrize("name, amount", [("still", 1.0), ("pan_right", 0.2), ("truck_left", 0.15), ("zoom_in", 0.3)])
+def test_where_no_movement_is_looked_for_none_would_be_found(name, amount, monkeypatch):
+    """The twin looks for one always, which takes several times as long."""
+    path = camera_preset(name, FRAMES, SIZE, **({} if name == "still" else {"amount": amount}))
+    quick = estimate_camera(film(path))
+    monkeypatch.setattr(camera_motions, "_PLAIN", np.inf)
+    slow = estimate_camera(film(path))
+    assert quick.verdict == slow.verdict and quick.describe() == slow.describe()
+    assert quick.confidence == pytest.approx(slow.confidence, abs=0.05)
 
 
 def test_lengths_are_in_distances_to_the_nearer_background():
