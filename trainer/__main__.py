@@ -51,7 +51,8 @@ def build_parser() -> argparse.ArgumentParser:
     prepare.add_argument(
         "--encode-for",
         metavar="MODEL",
-        help="encode the clips for this model as well, so that its training starts at once: 'mini', a model folder, or a Hub id",
+        help="encode the clips for this model as well (on the CPU), so that its training starts at once: 'mini', a model folder, "
+        "or a Hub id",
     )
     perceptual = commands.add_parser("perceptual", help="train the perceptual loss's network on stage world, anew")
     perceptual.add_argument("--output", type=Path, required=True, help=".safetensors file to write")
@@ -179,9 +180,9 @@ def prepare(args: argparse.Namespace) -> None:
     try:
         made = prepare_dataset(args.videos, args.output, config, on_progress=line, cancel=cancel)
         if model is not None and made.num_kept:
-            from trainer.prepare.encoding import encode_dataset
+            from trainer.prepare.encoding import encode_clips
 
-            encode_dataset(made.folder, model, line.encoded, cancel, os.cpu_count() or 1)
+            encode_clips(made.kept_files, model, line.encoded, cancel)
     finally:
         line.end()
         for number, handler in before.items():

@@ -73,7 +73,8 @@ class Walk:
     recordings: Path | None
 
     def arrive(self) -> None:
-        self.page.goto(self.app.url)
+        # Not until everything is loaded: the page of an app that was killed loads itself anew once there is one again.
+        self.page.goto(self.app.url, wait_until="commit")
         self.page.get_by_text("What it cannot do").wait_for()
 
     def open_part(self, name: str) -> None:

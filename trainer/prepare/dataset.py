@@ -53,8 +53,13 @@ class PreparedDataset:
     clips: list[ClipRecord]
 
     @property
+    def kept_files(self) -> list[Path]:
+        """Of the clips that can be trained on, whether or not a person took some out."""
+        return [self.folder / "clips" / f"{clip.id}.safetensors" for clip in self.clips if clip.kept]
+
+    @property
     def num_kept(self) -> int:
-        return sum(clip.kept for clip in self.clips)
+        return len(self.kept_files)
 
 
 def prepare_dataset(

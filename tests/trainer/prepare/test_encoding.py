@@ -1,8 +1,8 @@
 """Prepared clips, encoded before their training."""
 
-import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,10 +14,8 @@ from tests.tiny import TINY_MODEL, make_tiny_model
 from trainer.config import DataConfig
 from trainer.dataset import stage_world_clips
 from trainer.latent_cache import cache_latents
-from trainer.prepare.encoding import encode_dataset
-from trainer.prepare.reading import prepared_clips
-from trainer.prepare.records import FORMAT
-from trainer.prepare.settings import VERSION, PrepareConfig, model_to_encode_for
+from trainer.prepare.encoding import encode_clips
+from trainer.prepare.settings import PrepareConfig, model_to_encode_for
 from trainer.training_clip import read_tensors
 
 CONFIG = PrepareConfig(width=TINY_MODEL.width, height=TINY_MODEL.height, num_frames=TINY_MODEL.num_frames)
@@ -30,35 +28,25 @@ def rendered(tmp_path_factory):
 
 
 @pytest.fixture
-def dataset(tmp_path, rendered):
-    (tmp_path / "clips").mkdir()
-    names = [f"{number:016x}" for number in range(len(rendered))]
-    for path, name in zip(rendered, names, strict=True):
-        shutil.copy(path, tmp_path / "clips" / f"{name}.safetensors")
-    rows = [{"id": name, "kept": True} for name in names]
-    (tmp_path / "dataset.json").write_text(json.dumps({"format": FORMAT, "version": VERSION, "clips": rows}))
-    return tmp_path
+def clips(tmp_path, rendered):
+    return [Path(shutil.copy(path, tmp_path)) for path in rendered]
 
 
-def test_a_training_finds_what_was_encoded(dataset, tmp_path):
+def test_a_training_finds_what_was_encoded(clips, tmp_path):
     model = make_tiny_model(tmp_path / "model")
     told = []
-    assert encode_dataset(dataset, model, lambda *step: told.append(step), CancelToken()) == 3
+    encode_clips(clips, model, lambda *step: told.append(step), CancelToken())
     assert told == [(0, 3), (1, 3), (2, 3), (3, 3)]
-    made = sorted(dataset.glob("clips/latents-*/*.safetensors"))
+    made = sorted(tmp_path.glob("latents-*/*.safetensors"))
     times = [path.stat().st_mtime_ns for path in made]
     components, info = load_components(model)
-    found = [
-        path
-        for split in ("train", "val")
-        for path in cache_latents(prepared_clips(dataset, split), components.vae, info.model, lambda done: None)
-    ]
-    assert sorted(found) == made and [path.stat().st_mtime_ns for path in made] == times
+    assert sorted(cache_latents(clips, components.vae, info.model, lambda done: None)) == made
+    assert [path.stat().st_mtime_ns for path in made] == times
     tensors, _ = read_tensors(made[0])
     assert tensors["video"].dtype == torch.float16 and torch.isfinite(tensors["video"].float()).all()
 
 
-def test_a_stop_keeps_what_is_encoded(dataset, tmp_path):
+def test_a_stop_keeps_what_is_encoded(clips, tmp_path):
     cancel = CancelToken()
 
     def stop_after_the_first(done, total):
@@ -66,8 +54,8 @@ def test_a_stop_keeps_what_is_encoded(dataset, tmp_path):
             cancel.cancel()
 
     with pytest.raises(Cancelled):
-        encode_dataset(dataset, make_tiny_model(tmp_path / "model"), stop_after_the_first, cancel)
-    assert len(list(dataset.glob("clips/latents-*/*.safetensors"))) == 1
+        encode_clips(clips, make_tiny_model(tmp_path / "model"), stop_after_the_first, cancel)
+    assert len(list(tmp_path.glob("latents-*/*.safetensors"))) == 1
 
 
 def test_a_model_of_another_size_is_refused_before_any_work(tmp_path):
