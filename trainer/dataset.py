@@ -24,7 +24,7 @@ from trainer.stage_world.clip import StageClip
 from trainer.stage_world.render import render_clip
 from trainer.stage_world.seeds import split_seeds
 from trainer.training_clip import TrainingClip, read_tensors
-from trainer.workers import in_processes
+from trainer.workers import WORTH_A_PROCESS, in_processes
 
 POSE_CROP, REFERENCE_CROP = 0, 1
 """Of 6 equally likely sources of the VAE's crops; the others are video."""
@@ -44,16 +44,12 @@ def stage_world_clips(
     folder.mkdir(parents=True, exist_ok=True)
     wanted = {seed: folder / f"{seed:09d}.safetensors" for seed in split_seeds(split, data.first_clip, data.num_clips)}
     missing = {seed: path for seed, path in wanted.items() if not path.exists()}
-    num_processes = min(data.render_workers or num_cores, len(missing) // _WORTH_A_PROCESS)
+    num_processes = min(data.render_workers or num_cores, len(missing) // WORTH_A_PROCESS)
     on_done(len(wanted) - len(missing))
     with closing(in_processes(partial(_render_to, data=data, model=model), missing.items(), num_processes)) as rendered:
         for done, _ in enumerate(rendered, len(wanted) - len(missing) + 1):
             on_done(done)
     return list(wanted.values())
-
-
-_WORTH_A_PROCESS = 8
-"""Clips: for fewer, the seconds that a process takes to start are more than what it saves."""
 
 
 def _render_to(clip: tuple[int, Path], data: DataConfig, model: ModelConfig) -> None:

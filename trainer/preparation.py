@@ -17,6 +17,7 @@ from trainer.processes import Processes
 from trainer.run_folder import RunFolder
 from trainer.stage_networks import visiting
 from trainer.starting import read_captions
+from trainer.workers import WORTH_A_PROCESS
 
 log = logging.getLogger("trainer")
 
@@ -53,10 +54,11 @@ class Preparation:
     def latent_clips(self, components: Components, clips: list[Path]) -> LatentClips:
         """Those clips, encoded by the model's VAE, and their captions read. Raises Cancelled when a stop was asked for."""
         vae, model = components.vae, self._config.model
-        on_gpu = self._processes.device.type != "cpu"
-        num_processes = (self._config.data.render_workers or self._processes.num_cores) if on_gpu else 1
+        on_gpu = self._processes.device.type != "cpu"  # else encoding keeps all cores busy
+        most = (self._config.data.render_workers or self._processes.num_cores) if on_gpu else 1
 
         def encode(part: range, on_done: Callable[[int], None]) -> list[Path]:
+            num_processes = min(most, len(part) // WORTH_A_PROCESS)
             with visiting(vae, self._processes.device), self._processes.autocast():
                 return cache_latents(clips[part.start : part.stop], vae, model, on_done, num_processes)
 

@@ -16,6 +16,8 @@ from animateanywhere.memory import keep_freed_memory
 
 Argument, Result = TypeVar("Argument"), TypeVar("Result")
 
+WORTH_A_PROCESS = 8
+"""Clips: for fewer, the seconds that a process takes to start are more than what it saves."""
 _AHEAD = 4
 """Per process, how much is begun before it is asked for; finished work waits in memory."""
 

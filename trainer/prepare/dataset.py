@@ -51,11 +51,8 @@ class PreparedDataset:
     folder: Path
     sources: list[SourceRecord]
     clips: list[ClipRecord]
-
-    @property
-    def kept_files(self) -> list[Path]:
-        """Of the clips that can be trained on, whether or not a person took some out."""
-        return [self.folder / "clips" / f"{clip.id}.safetensors" for clip in self.clips if clip.kept]
+    kept_files: list[Path]
+    """Of the clips that can be trained on, whether or not a person took some out."""
 
     @property
     def num_kept(self) -> int:
@@ -108,7 +105,8 @@ class _Run:
         finally:
             self._close_tools()
         self._publish()
-        return PreparedDataset(self.folder.path, self.sources, self.clips)
+        kept = [self.folder.clip(clip.id) for clip in self.clips if clip.kept]
+        return PreparedDataset(self.folder.path, self.sources, self.clips, kept)
 
     def _open_all(self, videos: Path, found: list[Path]) -> list[Source]:
         opened: dict[str, Source] = {}
