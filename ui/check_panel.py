@@ -42,15 +42,20 @@ class CheckPanel:
     @property
     def shown(self) -> list:
         """What another pose changes."""
-        check = [self.box, self.people, self.strip, self.frame, self.picture, self.findings, self.tools, self.done]
+        check = [self.box, self.people, self.strip, self.frame, self.findings, self.tools, self.done]
         buttons = [self.start_button, self.end_button, self.undo_button, self.original_button]
         return [self.pictured, *check, self.note, *buttons, self.ghost, self.fit_note]
 
-    def show(self, shown: PoseShown, is_new: bool) -> dict:
-        """A pose and what is wrong with it. One that `is_new` opens the panel if something is, and closes it otherwise."""
+    def show(self, shown: PoseShown, pictured: PoseShown | None, is_new: bool) -> dict:
+        """A pose and what is wrong with it. One that `is_new` opens the panel if something is, and closes it otherwise.
+
+        Of a pose that is `pictured` already only the fit can be another: the frame that is looked at stays.
+        """
         checkup, edit = shown.checkup, shown.edit
         if checkup is None:
             return self.hide() | {self.pictured: shown} | self._show_fit(shown)
+        if pictured is not None and (pictured.found, pictured.edit) == (shown.found, shown.edit):
+            return {self.pictured: shown} | self._show_fit(shown)
         asks = checkup.severity in ("warning", "error")
         first = checkup.findings[0].stretches[0].first if asks else 0
         box = {"visible": True, "label": f"{_TITLE}: {_summary(shown)}"} | ({"open": asks} if is_new else {})
@@ -60,7 +65,6 @@ class CheckPanel:
             self.people: check_html.people(checkup, shown.people, edit.number),
             self.strip: check_html.strip(checkup),
             self.frame: gr.update(maximum=max(1, checkup.num_frames - 1), value=first, visible=checkup.num_frames > 1),
-            self.picture: shown.frames[first // shown.stride],
             self.findings: check_html.findings(checkup, edit.number),
             self.tools: check_html.tools(edit.number),
             self.done: check_html.done(edit.steps, checkup.fps),
@@ -127,7 +131,8 @@ def create_check_panel() -> CheckPanel:
     buttons = {"start_button": start, "end_button": end, "undo_button": undo, "original_button": original}
     told = {"findings": findings, "tools": tools, "done": done, "note": note}
     panel = CheckPanel(gr.State(None), **widgets, **buttons, **told, **_lay_out_fit())
-    frame.change(panel.show_frame, [panel.pictured, frame], panel.picture, **QUIET, trigger_mode="always_last")
+    looks = [panel.pictured.change, frame.change]
+    gr.on(looks, panel.show_frame, [panel.pictured, frame], panel.picture, **QUIET, trigger_mode="always_last")
     frame.change(None, frame, js=check_html.MOVE_CURSOR, **QUIET)
     gr.on([strip.select, findings.select], panel.jump, panel.pictured, frame, **QUIET)
     return panel

@@ -78,7 +78,7 @@ class PoseTab:
 
     def answering(self, answer: gr.State) -> tuple[list, list]:
         """What `show_answer` takes and what it changes."""
-        return [self.asked, self.found, self.edit, answer], self.shown
+        return [self.asked, self.found, self.edit, self.panel.pictured, answer], self.shown
 
     @property
     def followed(self) -> list:
@@ -170,28 +170,38 @@ class PoseTab:
         return {self.drawn: _answer(task, attempt(work, self._log_file))}
 
     def show_answer(
-        self, asked: PoseTask | None, found: PoseFound | None, edit: PoseEdit | None, answer: PoseAnswer | None
+        self,
+        asked: PoseTask | None,
+        found: PoseFound | None,
+        edit: PoseEdit | None,
+        pictured: PoseShown | None,
+        answer: PoseAnswer | None,
     ) -> dict:
-        """Slow work ended: show what it found, if that is what is asked for by now."""
+        """Slow work ended: show what it found, if that is what is asked for by now and not on the page yet."""
         if answer is None or answer.task != asked:
             return gr.skip()
         if answer.refusal:
             return {self.note: message("info" if answer.stopped else "error", answer.refusal)}
         if isinstance(answer.result, PoseShown):
-            return self._show(answer.result, found, edit)
+            return self._show(answer.result, found, edit, pictured)
         if found is not None:  # its pose lies over the video already
             return gr.skip()
         video = gr.update(value=answer.result, visible=answer.result is not None, label="Your video, its first seconds")
         return {self.view: video}
 
     def show_edit(
-        self, asked: PoseTask | None, found: PoseFound | None, edit: PoseEdit | None, answer: PoseAnswer | None
+        self,
+        asked: PoseTask | None,
+        found: PoseFound | None,
+        edit: PoseEdit | None,
+        pictured: PoseShown | None,
+        answer: PoseAnswer | None,
     ) -> dict:
         """An edit was drawn: show it as long as it is still what was made of what was found."""
         shown = answer.result if answer is not None else None
         if isinstance(shown, PoseShown) and (shown.found, shown.edit) != (found, edit):
             return gr.skip()
-        return self.show_answer(asked, found, edit, answer)
+        return self.show_answer(asked, found, edit, pictured, answer)
 
     def submit(self, visitor: str, asked: PoseTask | None) -> dict:
         """Ask for a search; one for something else ends."""
@@ -225,9 +235,13 @@ class PoseTab:
                 busy = {self.extract_button: button(self.extract_button, False)}
                 yield bar | busy | {self.stop_button: button(self.stop_button, True)}
 
-    def _show(self, shown: PoseShown, known: PoseFound | None, edit: PoseEdit | None) -> dict:
+    def _show(
+        self, shown: PoseShown, known: PoseFound | None, edit: PoseEdit | None, pictured: PoseShown | None
+    ) -> dict:
         is_new = shown.found != known
         if not is_new and shown.edit != edit:  # something else was decided meanwhile
+            return gr.skip()
+        if shown is pictured:  # showing it once more would undo what was clicked since
             return gr.skip()
         over = gr.update(value=shown.overlay, visible=shown.overlay is not None, label="Pose over the video")
         people = () if shown.checkup is None else shown.checkup.people
@@ -243,7 +257,7 @@ class PoseTab:
         if is_new:
             states = {self.found: shown.found, self.edit: shown.edit, self.following: shown.edit.person}
             states[self.pose] = PoseTask(shown.edit.pose, shown.found.task.detector)
-        return states | pictures | {self.person: person} | files | self.panel.show(shown, is_new)
+        return states | pictures | {self.person: person} | files | self.panel.show(shown, pictured, is_new)
 
     def stop(self, visitor: str) -> None:
         """Ask this visitor's search to end."""

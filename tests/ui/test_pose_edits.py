@@ -3,6 +3,7 @@
 import re
 from html import unescape
 
+import gradio as gr
 import numpy as np
 import pytest
 from PIL import Image
@@ -17,10 +18,12 @@ from animateanywhere.pose.repairs import apply_repairs, parse_step
 from animateanywhere.pose.sequence import PoseSequence
 from animateanywhere.prepared_pose import pose_for_person
 from tests.ui.stage import walking_pose
-from ui import check_html
+from ui import build_app, check_html
 from ui.pose_edits import PoseEdit, followed, repaired
 from ui.pose_pictures import FitRequest, draw_pictures
-from ui.pose_work import PoseFound, PoseTask
+from ui.pose_tab import PoseTab
+from ui.pose_work import PoseAnswer, PoseFound, PoseTask
+from ui.services import AppSettings, Services
 
 HUMAN, POSE = examples.HUMAN, examples.POSE
 """The bundled ones: a served page of other tests has small files in their place."""
@@ -105,6 +108,35 @@ def test_what_is_fitted_here_is_what_generate_fits(tmp_path):
     Image.new("RGB", (64, 64)).save(blank)
     refused = draw_pictures(found, edit, FitRequest(blank, 1.0), MODEL, tmp_path).fit
     assert refused.ghost is None and "keeps its own proportions" in refused.lines[0]
+
+
+@pytest.fixture(scope="module")
+def tab(tmp_path_factory) -> PoseTab:
+    """The page's own: a handler that is bound to it says which."""
+    folder = tmp_path_factory.mktemp("wired")
+    (folder / "out").mkdir()
+    app = build_app(Services.create(AppSettings("mini", folder / "out"), folder))
+    return next(fn.fn.__self__ for fn in app.fns.values() if getattr(fn.fn, "__func__", None) is PoseTab.show_edit)
+
+
+def test_what_is_on_the_page_is_not_shown_again_under_the_hand_of_who_clicks(tab, tmp_path):
+    found = found_in(tmp_path)
+    edit, task = PoseEdit(found.pose), found.task
+    shown = draw_pictures(found, edit, None, MODEL, tmp_path)
+    first = tab.show_answer(task, None, None, None, PoseAnswer(task, shown))
+    assert (
+        first[tab.pose].source == edit.pose
+        and first[tab.panel.frame]["value"] == 0
+        and first[tab.panel.pictured] is shown
+    )
+    for again in (tab.show_answer, tab.show_edit):  # an event that found nothing to draw ends like one that did
+        assert again(task, found, edit, shown, PoseAnswer(task, shown)) == gr.skip()
+    redrawn = draw_pictures(found, edit, None, MODEL, tmp_path)  # as another fit would be
+    kept = tab.show_edit(task, found, edit, shown, PoseAnswer(task, redrawn))
+    assert kept[tab.panel.pictured] is redrawn and tab.drawing in kept and tab.panel.frame not in kept
+    repaired_edit = after(found, tmp_path, "mirror")
+    mirrored = draw_pictures(found, repaired_edit, None, MODEL, tmp_path)
+    assert tab.panel.frame in tab.show_edit(task, found, repaired_edit, redrawn, PoseAnswer(task, mirrored))
 
 
 def test_whatever_can_be_clicked_can_be_done():
