@@ -91,19 +91,23 @@ CROP_PX = 64
 """Side of the VAE's training crops, at most the picture's short side."""
 
 
-def random_crops(paths: list[Path], style: PoseStyle, share: Share, size: int, generator: torch.Generator):
-    """uint8 `[B, 8, size, size, 3]` crops for the VAE: two thirds video, the rest poses and persons on grey.
+def random_crops(
+    paths: list[Path], style: PoseStyle, share: Share, size: tuple[int, int], generator: torch.Generator
+) -> torch.Tensor:
+    """uint8 `[B, T, S, S, 3]` crops for the VAE, of `size` (T, S): two thirds video, the rest poses and persons on grey.
 
     Of a batch of `share.total` crops those of the share are made.
     """
+    frames, side = size
     crops = []
     for place in range(share.total):
         path, source = paths[_draw(len(paths), generator)], _draw(6, generator)
         length, height, width = _clip_shape(path)
-        free = (0 if source == REFERENCE_CROP else length - 8, height - size, width - size)
+        free = (0 if source == REFERENCE_CROP else length - frames, height - side, width - side)
         t, y, x = (_draw(count + 1, generator) for count in free)
         if share.start <= place < share.stop:
-            crops.append(_crop_frames(path, source, style)[t : t + 8, y : y + size, x : x + size])
+            whole = _crop_frames(path, source, style, frames)
+            crops.append(whole[t : t + frames, y : y + side, x : x + side])
     return torch.stack(crops)
 
 
@@ -116,11 +120,11 @@ def _clip_shape(path: Path) -> tuple[int, int, int]:
         raise InputError(f"cannot read {path}: {error}; delete it and it will be made again") from error
 
 
-def _crop_frames(path: Path, source: int, style: PoseStyle) -> torch.Tensor:
+def _crop_frames(path: Path, source: int, style: PoseStyle, num_frames: int) -> torch.Tensor:
     clip = TrainingClip.load(path)
     if source == POSE_CROP:
         return torch.as_tensor(clip.pose_frames(style))
-    return clip.reference.expand(8, -1, -1, -1) if source == REFERENCE_CROP else clip.video
+    return clip.reference.expand(num_frames, -1, -1, -1) if source == REFERENCE_CROP else clip.video
 
 
 def _draw(n: int, generator: torch.Generator) -> int:

@@ -31,10 +31,18 @@ _FROZEN_BYTES, _TRAINED_BYTES = 4, 20
 """Of a parameter: float32; trained ones also have a gradient, two averages of the optimizer's and one of the weights."""
 _PROGRAM_GB = 0.9
 """Python, torch and the libraries, before any network."""
-_MINI_CLIP_GB = {"vae": 0.2, "base": 0.3}
+_MINI_CLIP_GB = {"vae": 0.2, "decoder": 0.3, "base": 0.3}
 _MINI_CLIP_GB_ELSE = 0.5
 """What the activations of one clip take at `mini`'s size, measured."""
-_MINI_CLIP_S = {"vae": 0.14, "base": 0.33, "pose": 0.4, "reference": 0.4, "joint": 0.47, "together": 0.8}
+_MINI_CLIP_S = {
+    "vae": 0.14,
+    "decoder": 0.6,
+    "base": 0.33,
+    "pose": 0.4,
+    "reference": 0.4,
+    "joint": 0.47,
+    "together": 0.8,
+}
 _MINI_CLIP_S_ELSE = 0.55
 """Seconds of a step for each of its clips at `mini`'s size on two processor cores, measured (LOG.md)."""
 _MINI_RENDER_S, _MINI_CACHE_S, _MINI_SAMPLE_S, _MINI_VALIDATE_S = 0.6, 1.1, 3.0, 0.9
@@ -134,4 +142,4 @@ def _parts_in_use(stage: Stage) -> tuple[str, ...]:
 
 def _part_gb(parts: Mapping, name: str, stage: Stage, branch: str) -> float:
     size = parts[name][branch] if isinstance(parts[name], dict) else parts[name]
-    return size * 1e6 * (_TRAINED_BYTES if name in stage.trains else _FROZEN_BYTES) / 2**30
+    return size * 1e6 * (_TRAINED_BYTES if stage.trains_in(name) else _FROZEN_BYTES) / 2**30

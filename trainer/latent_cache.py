@@ -23,9 +23,11 @@ MOVED = "moved_background"
 
 
 def vae_fingerprint(vae) -> str:
-    """Short hash of a VAE's weights: cached latents are only good for the VAE that made them."""
+    """Short hash of all of a VAE but its decoder: cached latents are only good for the encoder that made them."""
     digest = hashlib.sha256()
     for name, tensor in sorted(vae.state_dict().items()):
+        if name.startswith(("decoder.", "post_quant_conv.")):
+            continue
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().float().numpy().tobytes())
     return digest.hexdigest()[:12]

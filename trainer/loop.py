@@ -139,7 +139,7 @@ class Trainer:
             self._step_or_rescue(stage, settings, next_batch, parameters, optimizer, average)
             finished = self.step == settings.num_steps
             stop = self.processes.any(self.folder.stop_requested())
-            if finished and stage.objective == "autoencode":
+            if finished and "vae" in stage.trains:
                 average.swap()
                 self._networks(set_scaling_factor, self.components.vae, self._clips)
                 average.swap()
@@ -181,7 +181,8 @@ class Trainer:
         style = self.config.model.pose_style
         if stage.objective == "autoencode":
             size = min(CROP_PX, self.config.model.height)
-            return lambda share, generator: random_crops(self._clips, style, share, size, generator)
+            length = min(stage.crop_frames, self.config.model.num_frames)
+            return lambda share, generator: random_crops(self._clips, style, share, (length, size), generator)
         return self._preparation.latent_clips(self.components, self._clips).batch
 
     def _validation(self, stage: Stage) -> LatentClips | None:

@@ -35,6 +35,9 @@ _VGG = "timm/vgg16.tv_in1k"
 """The paper's network for the perceptual loss, in its torchvision weights."""
 
 _VAE = OptimizerConfig(name="muon", learning_rate=3e-3, matrix_learning_rate=0.015, warmup_steps=20, decay_share=0.5)
+_DECODER = OptimizerConfig(
+    name="muon", learning_rate=1e-3, matrix_learning_rate=0.006, warmup_steps=20, decay_share=0.8
+)
 _SCRATCH = OptimizerConfig(name="muon", learning_rate=1e-3, matrix_learning_rate=0.01, warmup_steps=30, decay_share=0.5)
 _TUNE = OptimizerConfig(name="muon", learning_rate=1e-3, matrix_learning_rate=0.007, warmup_steps=20, decay_share=0.5)
 _ONWARDS = OptimizerConfig(
@@ -102,6 +105,15 @@ PRESETS = {
         save_every=500,
         sample_every=2000,
     ),
+    "mini-decoder": TrainConfig(
+        start_from="mini",
+        model=MINI_MODEL,
+        data=DataConfig(num_clips=2400),
+        stages=(StageConfig("decoder", num_steps=1500, batch_size=4, optimizer=_DECODER),),
+        perceptual_network="",
+        ema_decay=0.995,
+        save_every=100,
+    ),
     "mini-finetune-bml": TrainConfig(
         start_from="mini",
         model=MINI_MODEL,
@@ -159,6 +171,7 @@ PRESETS = {
 ABOUT = {
     "mini": "from scratch, hours on two cores",
     "mini-onwards": "all of mini goes on together, for a GPU",
+    "mini-decoder": "how mini's VAE paints what its latents hold",
     "mini-finetune-bml": "how mini's background moves",
     "mini-finetune-lora": "an adapter on all of mini",
     "cogvideox1.5-5b": "the paper's stages, for a GPU",

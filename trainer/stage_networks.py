@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from operator import attrgetter
 
 import torch
 
@@ -23,7 +24,7 @@ class StageNetworks(torch.nn.Module):
     def __init__(self, components: Components, stage: Stage):
         super().__init__()
         for part in used_parts(stage):
-            if part not in ("vae", "text_encoder") or part in stage.trains:
+            if part not in ("vae", "text_encoder") or stage.trains_in(part):
                 self.add_module(part, getattr(components, part))
 
     def forward(self, function: Callable, *args):
@@ -40,10 +41,10 @@ def used_parts(stage: Stage) -> tuple[str, ...]:
 
 def waiting_parts(stage: Stage, decodes: bool) -> tuple[str, ...]:
     """Networks that a step needs for a moment or not at all. `decodes`: gradients pass through the VAE's decoder."""
-    busy = {part for part in used_parts(stage) if part not in ("vae", "text_encoder")} | set(stage.trains)
+    busy = {part for part in used_parts(stage) if part not in ("vae", "text_encoder")}
     busy |= {"vae"} if decodes else set()
     names = ("transformer", "pose_controlnet", "reference_net", "text_encoder", "vae")
-    return tuple(name for name in names if name not in busy)
+    return tuple(name for name in names if name not in busy and not stage.trains_in(name))
 
 
 def place(components: Components, device: torch.device, waiting: tuple[str, ...] = ()) -> None:
@@ -81,23 +82,24 @@ def checkpoint_networks(components: Components, mode: Checkpointing) -> None:
 
 def stage_parameters(components: Components, stage: Stage) -> dict[str, torch.nn.Parameter]:
     """Parameters that a stage trains, by name; all others are frozen by this call."""
-    modules = {name: m for name, m in vars(components).items() if isinstance(m, torch.nn.Module)}
-    for module in modules.values():
-        module.requires_grad_(False)
+    for network in vars(components).values():
+        if isinstance(network, torch.nn.Module):
+            network.requires_grad_(False)
     parameters: dict[str, torch.nn.Parameter] = {}
     for part in stage.trains:
         if part == "fine_tune":
             parameters.update(fine_tune_parameters(components))
             continue
+        home = "transformer" if part == "background_motion_learner" else part
+        module = attrgetter(home)(components)
         if part == "background_motion_learner":
-            chosen = background_motion_parameters(components.transformer)
-        elif hasattr(modules[part], "own_parameters"):
-            chosen = modules[part].own_parameters()
+            chosen = background_motion_parameters(module)
+        elif hasattr(module, "own_parameters"):
+            chosen = module.own_parameters()
         else:
-            chosen = list(modules[part].parameters())
+            chosen = list(module.parameters())
         ids = {id(p) for p in chosen}
-        owner = "transformer" if part == "background_motion_learner" else part
-        parameters.update({f"{owner}.{n}": p for n, p in modules[owner].named_parameters() if id(p) in ids})
+        parameters.update({f"{home}.{n}": p for n, p in module.named_parameters() if id(p) in ids})
     for parameter in parameters.values():
         parameter.requires_grad_(True)
     return parameters

@@ -13,6 +13,9 @@ class Stage:
     name: str
     objective: Literal["autoencode", "denoise"]
     trains: tuple[str, ...]
+    """Networks, or `network.part`."""
+    crop_frames: int = 8
+    """Of the clips that a VAE gives back; it decodes 8 at a time, and remembers of each 8 what the next ones need."""
     uses_pose: bool = False
     uses_reference: bool = False
     first_frame_share: float = 0.0
@@ -25,11 +28,16 @@ class Stage:
     """What is prepared when this stage begins: `control_branches` start anew from the base's first blocks, `fine_tune` is added
     as an adapter that changes nothing yet, `colour` whitens the colours that an untrained VAE sees."""
 
+    def trains_in(self, network: str) -> bool:
+        """Whether all of a network is trained, or a part of it."""
+        return any(name.split(".")[0] == network for name in self.trains)
+
 
 STAGES = {
     row.name: row
     for row in (
         Stage("vae", "autoencode", trains=("vae",), restarts=("colour",)),
+        Stage("decoder", "autoencode", trains=("vae.decoder",), crop_frames=24),
         Stage(
             "base",
             "denoise",
@@ -112,7 +120,8 @@ STAGES = {
 """`vae` and `base` are stage 0 (mini only); `pose`, `reference`, `joint` are the paper's stages 1, 2, 3. `joint-without-bml` is
 stage 3 of the ablation without a Background Motion Learner (table III); `together` (mini only) goes on with the base too, which a
 base that was trained for an hour still needs; `bml-only` fine-tunes a finished model on a handful of clips; `lora` does so through
-an adapter that leaves every weight of the model as it is, and is saved without them."""
+an adapter that leaves every weight of the model as it is, and is saved without them. `decoder` lets a finished model's VAE give
+back more of what its latents hold: they stay what they are, and with them all that was learned from them."""
 
 
 def get_stage(name: str) -> Stage:

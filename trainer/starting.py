@@ -72,7 +72,7 @@ def _from_scratch(config: TrainConfig, stages: Sequence) -> Beginning:
 
 def _from_base(config: TrainConfig, stages: Sequence) -> Beginning:
     """The base stays where it is; what is trained refers to it."""
-    if any(set(stage.trains) & {"vae", "transformer", "text_encoder"} for stage in stages):
+    if any(stage.trains_in(network) for stage in stages for network in ("vae", "transformer", "text_encoder")):
         raise InputError(
             f"{config.start_from} is a base that stays frozen: expected stages from pose on, not one that trains it"
         )

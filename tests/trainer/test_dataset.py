@@ -170,6 +170,17 @@ def test_clips_drawn_in_other_processes_are_encoded_the_same(clips, tmp_path):
             assert torch.allclose(found[name].float(), tensor.float(), atol=2e-2), name
 
 
+def test_another_decoder_goes_on_with_the_cache():
+    vae = tiny_components(seed=0).vae
+    before = vae_fingerprint(vae)
+    with torch.no_grad():
+        vae.decoder.conv_out.conv.weight.add_(0.1)
+    assert vae_fingerprint(vae) == before
+    with torch.no_grad():
+        vae.encoder.conv_in.conv.weight.add_(0.1)
+    assert vae_fingerprint(vae) != before
+
+
 def test_another_vae_pose_style_or_precision_does_not_reuse_the_cache(clips):
     first, second = tiny_components(seed=0).vae, tiny_components(seed=1).vae
     assert vae_fingerprint(first) != vae_fingerprint(second)
@@ -225,9 +236,10 @@ def test_labels_are_the_clips_own_and_untrusted_cameras_are_left_out(clips, tmp_
     assert ClipLabels.read(tmp_path / "doubtful.safetensors").camera is None
 
 
-def test_crops_have_eight_frames_of_the_asked_size(clips):
-    crops = random_crops(clips, STYLE, Share.whole(5), 24, torch.Generator().manual_seed(0))
-    assert crops.shape == (5, 8, 24, 24, 3) and crops.dtype == torch.uint8
+@pytest.mark.parametrize("frames", [4, 8])
+def test_crops_have_the_asked_size(clips, frames):
+    crops = random_crops(clips, STYLE, Share.whole(9), (frames, 24), torch.Generator().manual_seed(0))
+    assert crops.shape == (9, frames, 24, 24, 3) and crops.dtype == torch.uint8
     assert np.unique(crops.numpy()).size > 10
 
 
