@@ -31,6 +31,8 @@ _GROUND = 0.012
 _LEAST_FRAMES = 6
 _SLOW_S = 0.35
 """Slower than this is no bounce of a step."""
+_PACE_BINS = 256
+"""Enough for a frequency of a few seconds to be told to a hundredth of a hertz or two."""
 _RAISED_ELBOW, _RAISED_HAND = -0.045, -0.01
 """Heights above the shoulders from which on an arm is raised. Of stage world's people who walk one in a hundred raises one."""
 
@@ -85,6 +87,8 @@ class BodyMotion:
     shoulders_roll: float
     """Heights: how much one shoulder rises over the other and sinks again; every step rolls them. NaN where they are
     not seen."""
+    roll_hz: float
+    """How often it does so in a second. NaN where they are hardly seen."""
     elbows_together: float
     """-1..1: correlation of both elbows' movements across the picture, against their shoulders. Walking swings them against each
     other or towards and away from the camera; a body that turns or bows takes both along. 0 where they are not seen."""
@@ -115,6 +119,7 @@ def observe(body: SeenBody) -> BodyMotion:
     raised = _arms_raised(body, height)
     gait = _gait(body, height, facing, raised)
     ground = _ground_px(body, height)
+    roll = (body.at(_SHOULDERS[0]) - body.at(_SHOULDERS[1]))[:, 1] / height
     elbows, hands = _swings(body, height, _ELBOWS), _swings(body, height, _WRISTS)
     return BodyMotion(
         height,
@@ -125,7 +130,8 @@ def observe(body: SeenBody) -> BodyMotion:
         feet_seen,
         bounce=_bounce(body, height),
         arms_raised=raised,
-        shoulders_roll=_shoulders_roll(body, height),
+        shoulders_roll=_spread(roll) if np.isfinite(roll).any() else float("nan"),
+        roll_hz=_pace(roll, body.fps),
         elbows_together=_correlation(*elbows),
         hands_uneven=abs(_spread(hands[0]) - _spread(hands[1])) if np.isfinite(hands).any(1).all() else 0.0,
     )
@@ -192,10 +198,15 @@ def _bounce(body: SeenBody, height: np.ndarray) -> float:
     return _spread(up - smoothed(up, _SLOW_S * body.fps))
 
 
-def _shoulders_roll(body: SeenBody, height: np.ndarray) -> float:
-    left, right = _SHOULDERS
-    rise = (body.at(left) - body.at(right))[:, 1] / height
-    return _spread(rise) if np.isfinite(rise).any() else float("nan")
+def _pace(values: np.ndarray, fps: float) -> float:
+    """Hertz: the strongest frequency of [T] about its straight line; NaN if too little of it is told."""
+    frames, told = np.arange(len(values)), np.isfinite(values)
+    if told.sum() < _LEAST_FRAMES:
+        return float("nan")
+    curve = np.interp(frames, frames[told], values[told])
+    curve = (curve - np.polyval(np.polyfit(frames, curve, 1), frames)) * np.hanning(len(curve))
+    spectrum = np.abs(np.fft.rfft(curve, max(_PACE_BINS, len(curve))))
+    return float(np.fft.rfftfreq(max(_PACE_BINS, len(curve)), 1 / fps)[spectrum.argmax()])
 
 
 def _swings(body: SeenBody, height: np.ndarray, joints: tuple[int, int]) -> np.ndarray:

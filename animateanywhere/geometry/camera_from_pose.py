@@ -45,13 +45,19 @@ _BOUNCES = (0.013, 0.025)
 _NO_STEPS = 0.06
 """How sure it is that somebody goes somewhere whose shoulders show no steps, or, if no legs are seen, whose arms do what a
 walker's do not."""
+_GOING = ("walks", "runs", "glides", "cannot tell")
+_LEAST_BOUNCE = 0.0115
+"""Heights: who runs bounces at least this much; who lifts the feet as high and does not, marches on the spot."""
+_SLOW_HZ, _SLOW_ROLLS, _QUICK_HZ, _QUICK_ROLLS = 0.4, 0.018, 0.49, 0.0155
+"""Where legs do not tell: shoulders that roll slower than in walking belong to a skater, who rolls them more than this, in heights;
+those that roll as fast belong to a walker or runner, who rolls them less; others dance. One in fifty who goes breaks this."""
 _LEAST_ROLL, _MOST_TOGETHER, _MOST_UNEVEN = 0.0045, 0.74, 0.06
 """Limits of a walker's shoulders, elbows and hands: at least 98 in a hundred of stage world's people who go somewhere keep each."""
 _TURNED, _TURNED_GOES = 0.45, 0.38
 """Radians: where the legs are not seen, somebody whose facing varies by more than this goes somewhere this often."""
 _TURNERS, _TURNS = 0.2, 1.2
 """Share of people on the spot who turn there, and how fast, radians per second."""
-_OF_OTHERS = 0.1
+_OF_OTHERS = 0.08
 """See `met`. Half of it, the network's, would call a camera still from which somebody plainly shrinks."""
 _TREADMILL = 0.08
 """Share of those who walk or run without getting anywhere."""
@@ -80,6 +86,8 @@ class Evidence:
 
     moved: np.ndarray
     """float64 [2]: the person's mean movement as the camera sees it, right and away, heights per second."""
+    moved_noise: np.ndarray
+    """float64 [2]: what that may be off by: a person who squats seems to go away and to come back."""
     facing_rate: float
     """Radians per second."""
     facing_noise: float
@@ -271,6 +279,7 @@ def _likelihood(hypothesis: Hypothesis, evidence: Evidence, walk: np.ndarray, tr
     grown = hypothesis.nearing * evidence.distance
     expected = expected - [0.0, grown]
     unsure = np.hypot(unsure, [0.0, (hypothesis.spread + 0.01) * evidence.distance])
+    unsure = np.hypot(unsure, evidence.moved_noise)
     turned = evidence.facing_rate + turning
     if travels:
         faced = _density(turned, float(np.hypot(evidence.facing_noise, 0.15)))
@@ -287,7 +296,7 @@ def _density(error: np.ndarray | float, unsure: np.ndarray | float) -> np.ndarra
 
 def _going(motion: BodyMotion) -> float:
     """0..1: how sure it is that the person travels, or walks as if."""
-    if motion.gait in ("walks", "cannot tell") and motion.shoulders_roll < _LEAST_ROLL:
+    if motion.gait in _GOING and not _shoulders_step(motion):
         return _NO_STEPS
     if motion.gait in _TRAVELS:
         return _TRAVELS[motion.gait]
@@ -301,6 +310,17 @@ def _going(motion: BodyMotion) -> float:
     return sure[bisect(_BOUNCES, motion.bounce)]
 
 
+def _shoulders_step(motion: BodyMotion) -> bool:
+    """Whether the shoulders, if they are seen, do what those of a person do who goes somewhere; doubt counts as yes."""
+    roll, pace = motion.shoulders_roll, motion.roll_hz
+    if np.isnan(roll):
+        return True
+    if roll < _LEAST_ROLL or (motion.gait == "runs" and motion.bounce < _LEAST_BOUNCE):
+        return False
+    dances = (pace < _SLOW_HZ and roll < _SLOW_ROLLS) or (pace > _QUICK_HZ and roll > _QUICK_ROLLS)
+    return motion.gait != "cannot tell" or not dances
+
+
 def _evidence(motion: BodyMotion, view: View) -> tuple[Evidence, Curves]:
     frames, fps = len(motion.height_px), view.fps
     middle = np.array([view.image_size[0] / 2, view.image_size[1] / 2])
@@ -311,9 +331,15 @@ def _evidence(motion: BodyMotion, view: View) -> tuple[Evidence, Curves]:
     calm_away, calm_place, calm_facing = (_calmed(curve, _CALM_S * fps) for curve in (away, place, facing))
     seconds = np.arange(frames) / fps
     rate, noise = _slope(facing, fps)
-    moved = np.array([_slope(place[:, 0], fps)[0], _slope(away, fps)[0]])
+    moved, moved_noise = np.array([_slope(place[:, 0], fps), _slope(away, fps)]).T
     evidence = Evidence(
-        moved, rate, max(noise, 0.03), _shaking(motion, tall), float(calm_away[0]), max(float(seconds[-1]), 1e-6)
+        moved,
+        moved_noise,
+        rate,
+        max(noise, 0.03),
+        _shaking(motion, tall),
+        float(calm_away[0]),
+        max(float(seconds[-1]), 1e-6),
     )
     way = _way(motion, calm_place[:, 0], calm_facing, tall, fps)
     return evidence, Curves(seconds, calm_place[:, 0], calm_away, place - calm_place, calm_facing, way)

@@ -38,7 +38,7 @@ def asked_for(words: str) -> str:
 
 FOLLOWERS = ("follow", "lead", "chase", "lag")
 """Names of those that go along with the person."""
-_OF_FOLLOWERS = 0.6
+_OF_FOLLOWERS = 0.48
 """See `met`."""
 
 PERSON_M = 1.7

@@ -41,7 +41,7 @@ NUM_STEPS = 7
 VARIANTS = tuple(SENTENCES)
 _WORDS = {"format": "animateanywhere-camera-regressor-1", "variants": json.dumps(VARIANTS)}
 _LEAST_PROBABILITY, _MOST_VARIANTS = 0.03, 6
-_OF_OTHERS = 0.05
+_OF_OTHERS = 0.04
 """See `met`."""
 
 

@@ -79,6 +79,17 @@ def test_an_arm_that_is_not_seen_is_not_raised():
     assert not observe(SeenBody(np.zeros((5, 133, 2)), np.zeros((5, 133)), (64, 64), FPS)).arms_raised
 
 
+@pytest.mark.parametrize("stride_s", [0.9, 1.25, 1.6])
+def test_shoulders_roll_once_a_stride(stride_s):
+    walk = stick_figure(speed=1.0, facing=np.pi / 2, camera_right=1.0, stride_s=stride_s)
+    assert observe(walk).roll_hz == pytest.approx(1 / stride_s, abs=0.06)
+    gaps = SeenBody(walk.joints_px, walk.confidence.copy(), walk.image_size, walk.fps)
+    gaps.confidence[[4, 5, 15], 5] = 0
+    assert observe(gaps).roll_hz == pytest.approx(1 / stride_s, abs=0.1)
+    unseen = observe(without(walk, [5]))
+    assert np.isnan(unseen.roll_hz) and np.isnan(unseen.shoulders_roll)
+
+
 def test_without_legs_hips_and_size_are_still_told():
     whole, half = (observe(body) for body in (stick_figure(facing=0.5), without(stick_figure(facing=0.5), LEGS)))
     assert not half.feet_seen and np.isnan(half.ground_px).all()

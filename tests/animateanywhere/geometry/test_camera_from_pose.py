@@ -19,6 +19,8 @@ from tests.animateanywhere.geometry.walkers import (
     SIZE,
     enlarged,
     mirrored,
+    rolled,
+    scaled,
     stick_figure,
     without,
 )
@@ -192,6 +194,32 @@ def test_the_picture_s_size_does_not_matter(body):
     assert np.allclose(2 * flow_of(one.variants[0], one), flow_of(other.variants[0], other), atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("hertz", "heights", "goes"),
+    [
+        (0.8, 0.02, True),
+        (1.1, 0.02, True),
+        (0.35, 0.06, True),
+        (0.2, 0.02, False),
+        (0.6, 0.06, False),
+        (1.0, 0.006, False),
+    ],
+)
+def test_shoulders_without_legs_go_somewhere_only_at_a_step_s_pace(hertz, heights, goes):
+    """Walkers roll them quickly and little, skaters slowly and much; what does neither dances."""
+    walker = without(stick_figure(speed=1.0, facing=np.pi / 2, camera_right=1.0), LEGS)
+    told = implied_camera(rolled(walker, hertz, heights)).variants[0]
+    assert told.name == ("follow" if goes else "hold")
+
+
+def test_who_seems_smaller_for_a_moment_squats_and_who_shrinks_steadily_is_left():
+    stands, dip = stick_figure(), np.sin(np.linspace(0, np.pi, 24)) ** 2
+    steadily = scaled(stands, np.linspace(1.0, 0.75, 24))
+    squats = scaled(stands, 1 - 0.3 * np.roll(dip, 6))  # lower at the end than at the beginning
+    assert implied_camera(steadily).variants[0].name == "away"
+    assert implied_camera(squats).variants[0].name == "hold"
+
+
 def test_gaps_in_the_pose_do_no_harm():
     body = stick_figure(speed=1.0, facing=np.pi / 2, camera_right=1.0)
     confidence = body.confidence.copy()
@@ -232,10 +260,10 @@ def test_curves_go_the_way_their_names_say():
 def test_on_stage_world_followers_are_read_in_the_right_direction():
     followed = [s for s in stage_scores("geometric") if s.moves and s.photographer in FOLLOWERS]
     assert len(followed) > 25
-    assert np.mean([s.cosine > RIGHT_COSINE for s in followed]) >= 0.8
+    assert np.mean([s.cosine > RIGHT_COSINE for s in followed]) >= 0.85
 
 
 def test_on_stage_world_still_cameras_are_seldom_given_motion():
     held = [s for s in stage_scores("geometric") if s.photographer == "hold" and not s.treadmill]
     assert len(held) > 15
-    assert np.mean([s.told_px > 2 for s in held]) <= 0.08
+    assert not any(s.told_px > 2 for s in held)

@@ -98,6 +98,21 @@ def enlarged(body: SeenBody, factor: float) -> SeenBody:
     return SeenBody(body.joints_px * factor, body.confidence, size, body.fps)
 
 
+def rolled(body: SeenBody, hertz: float, heights: float) -> SeenBody:
+    """The same, whose shoulders rise and sink in turn by so much of the height at most, so often in a second."""
+    joints = body.joints_px.copy()
+    rise = heights * FOCAL * TALL / DISTANCE / 2 * np.sin(2 * np.pi * hertz * np.arange(body.num_frames) / body.fps)
+    joints[:, [5, 6], 1] = joints[:, [5, 6], 1].mean(1, keepdims=True) + np.stack([-rise, rise], axis=1)
+    return SeenBody(joints, body.confidence, body.image_size, body.fps)
+
+
+def scaled(body: SeenBody, sizes: np.ndarray) -> SeenBody:
+    """The same, as large in each frame as `sizes` [T] says, about the point between the ankles."""
+    ground = body.joints_px[:, [15, 16]].mean(1, keepdims=True)
+    joints = ground + sizes[:, None, None] * (body.joints_px - ground)
+    return SeenBody(joints, body.confidence, body.image_size, body.fps)
+
+
 def with_raised(body: SeenBody, joint: int, frame: int, share: float) -> SeenBody:
     """The same, with one joint brought this share of the height above the shoulders in one frame."""
     joints = body.joints_px.copy()
