@@ -206,7 +206,8 @@ class Trainer:
         generator = step_generator(self.config.seed, self.stage_index, step)
         batch = next_batch(share, generator)
         if stage.objective == "autoencode":
-            terms = self._networks(autoencoding_loss, self.components.vae, batch, generator, share)
+            network = self._perceptual if "perceptual" in stage.losses else None
+            terms = self._networks(autoencoding_loss, self.components.vae, batch, generator, share, network)
         else:
             inputs = (self.components, batch, stage, self.config, generator, self._perceptual)
             terms = self._networks(denoising_loss, *inputs)

@@ -50,8 +50,11 @@ def start_with_colour(vae) -> None:
     weight.copy_(torch.einsum("oithw,ic->octhw", weight, mixing))
 
 
-def autoencoding_loss(vae, crops: torch.Tensor, generator: torch.Generator, share: Share) -> LossTerms:
-    """Squared and absolute error in whitened colours, absolute error of differences to neighbours, small latents.
+def autoencoding_loss(
+    vae, crops: torch.Tensor, generator: torch.Generator, share: Share, perceptual: PerceptualNetwork | None = None
+) -> LossTerms:
+    """Squared and absolute error in whitened colours, absolute error of differences to neighbours, small latents; beside them
+    equation 6 on every frame if there is a network for it.
 
     `crops`: uint8 `[B, 8, H, W, 3]`, the share's; the result is its part of the batch's loss. The latents are the
     distribution's mode, as everywhere else in this program.
@@ -65,7 +68,12 @@ def autoencoding_loss(vae, crops: torch.Tensor, generator: torch.Generator, shar
     loss = F.mse_loss(got, truth) + 0.5 * F.l1_loss(got, truth) + LATENT_WEIGHT * latents.square().mean()
     for dim in (-1, -2, -3):
         loss = loss + 0.25 * F.l1_loss(got.diff(dim=dim), truth.diff(dim=dim))
-    return LossTerms(latent=loss).times(share.fraction)
+    if perceptual is None:
+        return LossTerms(latent=loss).times(share.fraction)
+    made, wanted = (clip.transpose(1, 2).flatten(0, 1) for clip in (decoded, pixels))  # [B T, 3, H, W]
+    no_hands = torch.zeros(len(made), *made.shape[2:], dtype=torch.bool, device=made.device)
+    seen = perceptual_loss(perceptual, made.float(), wanted.float(), no_hands)
+    return LossTerms(latent=loss, perceptual=seen).times(share.fraction)
 
 
 def denoising_loss(

@@ -110,7 +110,7 @@ PRESETS = {
         model=MINI_MODEL,
         data=DataConfig(num_clips=2400),
         stages=(StageConfig("decoder", num_steps=1500, batch_size=4, optimizer=_DECODER),),
-        perceptual_network="",
+        perceptual_weight=0.1,
         ema_decay=0.995,
         save_every=100,
     ),

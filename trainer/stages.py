@@ -37,7 +37,7 @@ STAGES = {
     row.name: row
     for row in (
         Stage("vae", "autoencode", trains=("vae",), restarts=("colour",)),
-        Stage("decoder", "autoencode", trains=("vae.decoder",), crop_frames=24),
+        Stage("decoder", "autoencode", trains=("vae.decoder",), crop_frames=24, losses=("perceptual",)),
         Stage(
             "base",
             "denoise",

@@ -145,16 +145,17 @@ def steps_of(folder) -> dict[tuple[str, int], StepDone]:
 
 
 def test_the_perceptual_loss_joins_below_its_timestep(data_folder, tmp_path):
-    config = tiny_config(data_folder, {"vae": 1, "base": 1, "pose": 1, "joint": 2})
+    config = tiny_config(data_folder, {"vae": 1, "base": 1, "pose": 1, "joint": 2, "decoder": 1})
     config = replace(config, log_every=1, drop_all=0.0)
     seen = {below: steps_of(run(replace(config, perceptual_below=below), tmp_path / str(below))) for below in (1000, 0)}
     for (stage, step), event in seen[1000].items():
-        assert (event.perceptual is not None) == (stage in ("pose", "joint")), (stage, step)
+        assert (event.perceptual is not None) == (stage in ("pose", "joint", "decoder")), (stage, step)
     joint = seen[1000]["joint", 1]
     epipolar = 0.005 * (joint.epipolar or 0.0)
     assert joint.total == pytest.approx(joint.latent + 0.2 * joint.perceptual + epipolar, rel=1e-5)
     assert joint.perceptual > 0 and joint.perceptual_grad_norm > 0 and joint.latent_grad_norm > 0
-    assert all(event.perceptual is None for event in seen[0].values())
+    told = {stage for (stage, _), event in seen[0].items() if event.perceptual is not None}
+    assert told == {"decoder"}, "its pictures have no timestep"
 
 
 def test_a_runs_settings_name_the_network_it_used(data_folder, tmp_path):

@@ -3,8 +3,11 @@
 import pytest
 import torch
 
+from animateanywhere.conditioning import pixels_to_model
 from animateanywhere.losses import one_step_clean, velocity_target
-from trainer.objectives import crop_window, shortened_captions
+from animateanywhere.perceptual import load_perceptual_network, perceptual_loss
+from tests.tiny import tiny_components
+from trainer.objectives import LATENT_NOISE, autoencoding_loss, crop_window, shortened_captions
 from trainer.shares import Share
 from trainer.term_gradients import TermGradients
 
@@ -42,6 +45,30 @@ def test_one_step_back_from_the_true_velocity_is_the_clean_clip():
     alphas, timestep = torch.linspace(0.999, 0.01, 1000), torch.tensor([20, 700])
     noisy, velocity = velocity_target(clean, noise, alphas, timestep)
     assert torch.allclose(one_step_clean(noisy, velocity, alphas, timestep), clean, atol=1e-4)
+
+
+def test_a_decoder_hears_what_the_perceptual_network_sees_of_every_frame():
+    vae, network = tiny_components(seed=0).vae, load_perceptual_network("stage-world")
+    crops = torch.randint(0, 256, (2, 8, 16, 16, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+
+    def loss(share, network):
+        own = crops[share.start : share.stop]
+        return autoencoding_loss(vae, own, torch.Generator().manual_seed(2), share, network)
+
+    whole, plain = loss(Share.whole(2), network), loss(Share.whole(2), None)
+    assert plain.perceptual is None and torch.equal(plain.latent, whole.latent)
+    halves = [loss(Share(k, k + 1, 2), network) for k in (0, 1)]
+    assert sum(float(half.perceptual) for half in halves) == pytest.approx(float(whole.perceptual), rel=1e-4)
+    pixels = pixels_to_model(crops)
+    latents = vae.encode(pixels).latent_dist.mode()
+    noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(2))
+    made, no_hands = vae.decode(latents + LATENT_NOISE * noise).sample, torch.zeros(1, 16, 16, dtype=torch.bool)
+    alone = [
+        float(perceptual_loss(network, made[b, None, :, t], pixels[b, None, :, t], no_hands))
+        for b in range(2)
+        for t in range(8)
+    ]
+    assert float(whole.perceptual) == pytest.approx(sum(alone) / len(alone), rel=1e-4)
 
 
 def test_gradient_norms_are_each_terms_own_and_leave_the_graph():
