@@ -36,7 +36,7 @@ _MINI_CLIP_GB_ELSE = 0.5
 """What the activations of one clip take at `mini`'s size, measured."""
 _MINI_CLIP_S = {
     "vae": 0.14,
-    "decoder": 0.6,
+    "decoder": 0.7,
     "base": 0.33,
     "pose": 0.4,
     "reference": 0.4,

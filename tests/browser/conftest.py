@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from urllib.parse import urlparse
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
+from tests.browser.visitors import new_visitor
 from tests.ui.stage import Served, serve_page
 
-LONGEST_WAIT_MS = 90_000
 LEFT_BEHIND = "signal is aborted without reason"
 """What the browser says of an answer that a reloaded page no longer waits for."""
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -42,16 +42,12 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def page(browser, served) -> Iterator[Page]:
     """The first page, open. Fails if the browser asked anybody but this machine, or a script broke."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, permissions=["camera"])
-    context.set_default_timeout(LONGEST_WAIT_MS)
-    expect.set_options(timeout=LONGEST_WAIT_MS)
-    page = context.new_page()
     asked, broken = [], []
-    page.on("request", lambda request: asked.append(request.url))
-    page.on("pageerror", lambda error: broken.append(str(error)) if str(error) != LEFT_BEHIND else None)
-    page.goto(served.url)
-    page.get_by_text("What it cannot do").wait_for()
-    yield page
-    context.close()
+    with new_visitor(browser, permissions=["camera"]) as page:
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("pageerror", lambda error: broken.append(str(error)) if str(error) != LEFT_BEHIND else None)
+        page.goto(served.url)
+        page.get_by_text("What it cannot do").wait_for()
+        yield page
     strangers = [url for url in asked if urlparse(url).hostname not in ("127.0.0.1", None)]
     assert asked and strangers == [] and broken == []

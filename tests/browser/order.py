@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, Route
 
 from animateanywhere.cancel import CancelToken
-from tests.browser.conftest import LONGEST_WAIT_MS
+from tests.browser.visitors import LONGEST_WAIT_MS
 
 _REQUESTS = "**/queue/join*"
 _FUNCTIONS_OF = """([widget, event]) => {

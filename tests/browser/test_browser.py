@@ -8,6 +8,7 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from animateanywhere.media import probe_video, read_video
+from tests.browser.visitors import new_visitor
 from tests.tiny import TINY_MODEL
 
 
@@ -119,12 +120,11 @@ def test_a_reloaded_page_finds_its_run_and_clip_again_and_another_visitor_does_n
     page.reload()
     open_tab(page, "Generate")
     assert wait_for_clip(page) == clip
-    stranger = browser.new_context().new_page()
-    stranger.goto(served.url)
-    open_tab(stranger, "Generate")
-    expect(stranger.locator("#generate")).to_be_enabled()
-    assert stranger.locator("#about dd").count() == 0
-    stranger.context.close()
+    with new_visitor(browser) as stranger:
+        stranger.goto(served.url)
+        open_tab(stranger, "Generate")
+        expect(stranger.locator("#generate")).to_be_enabled()
+        assert stranger.locator("#about dd").count() == 0
 
 
 def test_a_picture_that_cannot_be_used_is_told_beside_it_and_a_good_one_repairs_it(page, served, tmp_path):

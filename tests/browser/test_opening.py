@@ -4,15 +4,12 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from animateanywhere.media import read_comment
-from tests.browser.conftest import LONGEST_WAIT_MS
 from tests.browser.order import (
     function_of,
     functions_of,
@@ -24,21 +21,10 @@ from tests.browser.order import (
 )
 from tests.browser.test_browser import clips, open_tab, upload, wait_for_clip
 from tests.browser.test_epipolar_browser import PAGE
+from tests.browser.visitors import new_visitor
 from tests.ui.stage import walking_pose
 
 STORE_NOTHING = "Object.defineProperty(window, 'localStorage', { get() { throw new Error('not here'); } })"
-
-
-@contextmanager
-def new_visitor(browser: Browser, script: str = "") -> Iterator[Page]:
-    """An empty page in a browser of its own, which runs `script` before anything that it opens."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    context.set_default_timeout(LONGEST_WAIT_MS)
-    expect.set_options(timeout=LONGEST_WAIT_MS)
-    if script:
-        context.add_init_script(script)
-    yield context.new_page()
-    context.close()
 
 
 def take_away(page: Page, widget: str) -> None:

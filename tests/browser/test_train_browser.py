@@ -19,6 +19,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from animateanywhere.media import probe_video
 from tests.browser.test_browser import open_tab, upload, wait_for_clip
+from tests.browser.visitors import WIDE, new_visitor
 from tests.ui.stage import free_port
 from trainer.presets import MINI_MODEL, PRESETS
 from ui import training_process
@@ -28,7 +29,7 @@ RUN, CLIPS, PRESET = "walk", "hiker", "mini-finetune-bml"
 STAGE = PRESETS[PRESET].stages[0]
 LONGEST_WAIT_MS = 240_000
 """From Start to the first step: half a minute on an idle machine, several on one that does much else."""
-WIDE, NARROW = (1280, 900), (420, 850)
+NARROW = (420, 850)
 
 
 @dataclass(frozen=True)
@@ -122,11 +123,8 @@ def recordings(request) -> Path | None:
 @pytest.fixture
 def walk(browser, tmp_path, recordings) -> Iterator[Walk]:
     app = App(tmp_path / "out", free_port())
-    context = browser.new_context(viewport={"width": WIDE[0], "height": WIDE[1]}, reduced_motion="reduce")
-    context.set_default_timeout(LONGEST_WAIT_MS)
-    expect.set_options(timeout=LONGEST_WAIT_MS)
-    yield Walk(context.new_page(), app, recordings)
-    context.close()
+    with new_visitor(browser, longest_wait_ms=LONGEST_WAIT_MS, reduced_motion="reduce") as page:
+        yield Walk(page, app, recordings)
     training_process.kill(app.output / "runs" / RUN / "launch")
 
 
@@ -208,11 +206,11 @@ def watch(walk: Walk) -> None:
 
 
 def found_by_another_browser(walk: Walk, browser: Browser) -> None:
-    other = Walk(browser.new_context().new_page(), walk.app, None)
-    other.arrive()
-    other.open_part("Runs")
-    other.run_is("running")
-    other.page.context.close()
+    with new_visitor(browser, longest_wait_ms=LONGEST_WAIT_MS) as page:
+        other = Walk(page, walk.app, None)
+        other.arrive()
+        other.open_part("Runs")
+        other.run_is("running")
 
 
 def stop(walk: Walk) -> int:
