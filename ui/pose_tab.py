@@ -189,19 +189,13 @@ class PoseTab:
         video = gr.update(value=answer.result, visible=answer.result is not None, label="Your video, its first seconds")
         return {self.view: video}
 
-    def show_edit(
-        self,
-        asked: PoseTask | None,
-        found: PoseFound | None,
-        edit: PoseEdit | None,
-        pictured: PoseShown | None,
-        answer: PoseAnswer | None,
-    ) -> dict:
-        """An edit was drawn: show it as long as it is still what was made of what was found."""
+    def show_edit(self, *states) -> dict:
+        """An edit was drawn: `show_answer`, as long as it is still what was made of what was found."""
+        _, found, edit, _, answer = states
         shown = answer.result if answer is not None else None
         if isinstance(shown, PoseShown) and (shown.found, shown.edit) != (found, edit):
             return gr.skip()
-        return self.show_answer(asked, found, edit, pictured, answer)
+        return self.show_answer(*states)
 
     def submit(self, visitor: str, asked: PoseTask | None) -> dict:
         """Ask for a search; one for something else ends."""

@@ -39,7 +39,7 @@ _TRAVELS: dict[GaitKind, float] = {
 """How sure a gait makes that the person goes somewhere, or does as if."""
 _UNSEEN_LEGS = {"front": (0.4, 0.88, 0.94), "side": (0.88, 0.94, 0.97), "back": (0.96, 0.98, 0.98)}
 """The same where the picture ends above the legs, for shoulders that hardly bounce, that bounce as in walking, and that bounce
-more. Shares of stage world's people whom the limits below leave: from the side or from behind few are filmed on the spot."""
+more. About the shares of stage world's people whom the limits below leave: from the side or behind few are filmed on the spot."""
 _BOUNCES = (0.013, 0.025)
 """Heights: where these three part (root mean square of quick movements up and down)."""
 _NO_STEPS = 0.06

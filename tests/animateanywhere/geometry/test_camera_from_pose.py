@@ -263,7 +263,7 @@ def test_on_stage_world_followers_are_read_in_the_right_direction():
     assert np.mean([s.cosine > RIGHT_COSINE for s in followed]) >= 0.85
 
 
-def test_on_stage_world_still_cameras_are_seldom_given_motion():
+def test_on_stage_world_still_cameras_are_given_no_motion():
     held = [s for s in stage_scores("geometric") if s.photographer == "hold" and not s.treadmill]
     assert len(held) > 15
     assert not any(s.told_px > 2 for s in held)
