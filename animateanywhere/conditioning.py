@@ -136,7 +136,7 @@ def encode(components, inputs: ConditionInputs, model: ModelConfig) -> Condition
     raw = RawLatents(
         pose=encode_frames(vae, inputs.pose_frames[None]),
         reference=encode_frames(vae, inputs.reference_image[None, None]),
-        background=encode_frames(vae, _background_of(inputs, model)[None]),
+        background=encode_frames(vae, shown_background(inputs, model)[None]),
     )
     prompt_embeds = encode_prompts(
         components.tokenizer, components.text_encoder, [inputs.prompt], transformer.config.max_text_seq_length
@@ -150,7 +150,7 @@ def encode(components, inputs: ConditionInputs, model: ModelConfig) -> Condition
     )
 
 
-def _background_of(inputs: ConditionInputs, model: ModelConfig) -> np.ndarray:
+def shown_background(inputs: ConditionInputs, model: ModelConfig) -> np.ndarray:
     """uint8 [T or 1, H, W, 3]: what the model's background latents are made of."""
     if model.background_padding != "moved":
         return inputs.background_image[None]

@@ -58,6 +58,9 @@ class ModelConfig:
     """What stands beside the noise of all later frames: zeros, as CogVideoX was pre-trained; the background's latent again,
     which spares a small model the work of carrying the whole picture through attention; or the picture as a camera would see
     it that the pose implies, which spares it finding out how the background moves."""
+    background_blend: float = 0.0
+    """How much of a moved background is laid back into the finished clip where the clip still shows it, 0 to 1: it has the detail
+    that a small VAE loses."""
     reference_canvas: tuple[int, int, int] = (231, 230, 230)
     """Flat RGB behind the cut-out person (paper, figure 2)."""
     pose_style: PoseStyle = field(default_factory=PoseStyle)
@@ -79,6 +82,8 @@ class ModelConfig:
         for name, choices in (("branch", ("copy", "lora")), ("background_padding", ("zeros", "repeat", "moved"))):
             if getattr(self, name) not in choices:
                 raise InputError(f"{name} {getattr(self, name)!r}: expected one of {', '.join(choices)}")
+        if not 0 <= self.background_blend <= 1:
+            raise InputError(f"background_blend {self.background_blend:g}: expected 0 (off) to 1")
 
     def size_for(self, width: int, height: int) -> tuple[int, int]:
         """(width, height) in pixels of the clip that a picture of this shape leads to: landscape unless taller than wide."""
@@ -108,6 +113,9 @@ class GenerateConfig:
     """Denoising steps: more is slower and finer."""
     guidance_scale: float | None = None
     """How strongly person, background and pose are enforced; 1 turns guidance off and halves the time."""
+    background_blend: float | None = None
+    """How much of the background that the model was shown is laid back in where the clip still shows it, 0 to 1; 0 is the
+    networks' own clip. Only for models whose background is moved for them."""
     scheduler: Literal["ddim", "dpm"] = "dpm"
     """Sampler: DPM-Solver++ (fewer steps) or DDIM (deterministic reference)."""
     person: int = 0
@@ -128,6 +136,8 @@ class GenerateConfig:
                 raise InputError(f"{name} {value}: expected {low} to {high}")
         if self.guidance_scale is not None and not 1.0 <= self.guidance_scale <= 20.0:
             raise InputError(f"guidance scale {self.guidance_scale}: expected 1 (off) to 20")
+        if self.background_blend is not None and not 0 <= self.background_blend <= 1:
+            raise InputError(f"background blend {self.background_blend:g}: expected 0 (off) to 1")
         if not -1 <= self.seed < 2**63:
             raise InputError(f"seed {self.seed}: expected -1 (draw one) or a whole number from 0 to 2^63-1")
 

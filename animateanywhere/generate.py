@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from animateanywhere import examples
+from animateanywhere.background_blend import blend_notes
 from animateanywhere.cancel import CancelToken
 from animateanywhere.conditioning import ConditionInputs
 from animateanywhere.config import GenerateConfig, ModelConfig
@@ -142,7 +143,8 @@ def prepare(
         background, pose.sequence, model,
         num_frames=planned.num_frames, person=config.person, prompt=config.prompt, seed=seed,
     )  # fmt: skip
-    return ConditionInputs(human, background, frames, config.prompt, moved), (*notes, *aligned, *told)
+    notes = (*notes, *aligned, *told, *blend_notes(model, config.background_blend))
+    return ConditionInputs(human, background, frames, config.prompt, moved), notes
 
 
 def _pose_notes(pose: PoseInput, person: int, model: ModelConfig, num_frames: int) -> tuple[str, ...]:
@@ -183,6 +185,7 @@ def generate(
         guidance_scale=config.guidance_scale,
         seed=seed,
         scheduler=config.scheduler,
+        background_blend=config.background_blend,
         on_progress=on_progress,
         cancel=cancel,
     )

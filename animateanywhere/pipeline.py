@@ -9,9 +9,18 @@ import numpy as np
 import torch
 from diffusers import CogVideoXDDIMScheduler, CogVideoXDPMScheduler, DiffusionPipeline
 
+from animateanywhere.background_blend import blend_background, blend_share
 from animateanywhere.cancel import CancelToken
 from animateanywhere.checkpoint import load_components
-from animateanywhere.conditioning import ConditionInputs, Conditions, decode_latents, encode, encode_prompts
+from animateanywhere.conditioning import (
+    ConditionInputs,
+    Conditions,
+    decode_latents,
+    encode,
+    encode_prompts,
+    grid_of,
+    shown_background,
+)
 from animateanywhere.config import ModelConfig
 from animateanywhere.denoiser import ControlFeatures, Denoiser
 from animateanywhere.errors import InputError
@@ -82,13 +91,15 @@ class AnimateAnywherePipeline(DiffusionPipeline):
         guidance_scale: float | None = None,
         seed: int = 0,
         scheduler: Literal["ddim", "dpm"] = "dpm",
+        background_blend: float | None = None,
         on_progress: Callable[[Progress], None] | None = None,
         cancel: CancelToken | None = None,
     ) -> np.ndarray:
         """Make one clip: uint8 `[T, H, W, 3]`, as many frames as `inputs.pose_frames`, frame k in the pose of frame k.
 
-        Inputs that are encoded already may lack the pose or the person. `guidance_scale` 1 runs the conditional branch
-        alone. Raises Cancelled at the next network call after `cancel` was set, without decoding.
+        Inputs that are encoded already may lack the pose or the person, and nothing is blended in. `guidance_scale` 1 runs the
+        conditional branch alone; `background_blend` 0 gives the networks' own clip. Raises Cancelled at the next network call
+        after `cancel` was set, without decoding.
         """
         steps = num_inference_steps or self.model.num_inference_steps
         guidance = self.model.guidance_scale if guidance_scale is None else guidance_scale
@@ -129,6 +140,10 @@ class AnimateAnywherePipeline(DiffusionPipeline):
         cancel.raise_if_set()
         clock.report("decoding", 0, 1)
         frames = decode_latents(self.vae, latents / self.vae.config.scaling_factor)[0].numpy()
+        blend = blend_share(self.model, background_blend)
+        if isinstance(inputs, ConditionInputs) and blend:
+            grid = grid_of(self.vae, self.transformer, len(frames), *frames.shape[2:0:-1])
+            frames = blend_background(frames, shown_background(inputs, self.model), inputs.pose_frames, blend, grid)
         clock.report("decoding", 1, 1)
         self.maybe_free_model_hooks()
         return frames

@@ -210,7 +210,7 @@ def evaluate(args: argparse.Namespace) -> None:
     config = EvaluateConfig(**{f.name: getattr(args, f.name) for f in dataclasses.fields(EvaluateConfig)})
     report = score(config, args.output, args.sheet, dict(args.weights))
     print(metrics_table(report))
-    how = f"{report.num_inference_steps} steps, guidance {report.guidance_scale:g}"
+    how = f"{report.num_inference_steps} steps, guidance {report.guidance_scale:g}, background blend {report.background_blend:g}"
     print(f"{report.model} on {report.num_clips} {report.split} clips, {how}, PSNR in dB:")
     for name, value in report.mean.items():
         print(f"  {name:<22} {value:.2f}")

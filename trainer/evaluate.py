@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import torch
 
+from animateanywhere.background_blend import blend_share
 from animateanywhere.conditioning import ConditionInputs
 from animateanywhere.errors import InputError
 from animateanywhere.pipeline import AnimateAnywherePipeline, load_pipeline
@@ -52,6 +53,7 @@ class Report:
     seeds_per_clip: int
     num_inference_steps: int
     guidance_scale: float
+    background_blend: float
     prompted: bool
     prompt: str
     seconds_per_clip: float
@@ -103,6 +105,7 @@ def _make(pipeline: AnimateAnywherePipeline, inputs: ConditionInputs, config: Ev
         inputs,
         num_inference_steps=config.num_inference_steps,
         guidance_scale=config.guidance_scale,
+        background_blend=config.background_blend,
         seed=seed,
     )
 
@@ -117,6 +120,7 @@ def _report(model, config: EvaluateConfig, seconds: float, board: Scoreboard, sc
         seeds_per_clip=config.seeds,
         num_inference_steps=config.num_inference_steps or model.num_inference_steps,
         guidance_scale=model.guidance_scale if config.guidance_scale is None else config.guidance_scale,
+        background_blend=blend_share(model, config.background_blend),
         prompted=config.prompted,
         prompt=config.prompt,
         seconds_per_clip=seconds,

@@ -23,6 +23,8 @@ class EvaluateConfig:
     """Denoising steps (the model's default if left empty)."""
     guidance_scale: float | None = None
     """1 turns guidance off and halves the time (the model's default if left empty)."""
+    background_blend: float | None = None
+    """How much of a moved background is laid back in; 0: the networks' own clips (the model's default if left empty)."""
     prompted: bool = False
     """Give the clip's caption as the prompt."""
     prompt: str = ""
@@ -37,4 +39,8 @@ class EvaluateConfig:
             raise InputError(f"{self.num_clips} clips with {self.seeds} seeds: expected at least 1 of each")
         if self.prompted and self.prompt:
             raise InputError("a prompt and the clips' own captions: give one of them")
-        GenerateConfig(num_inference_steps=self.num_inference_steps, guidance_scale=self.guidance_scale)
+        GenerateConfig(
+            num_inference_steps=self.num_inference_steps,
+            guidance_scale=self.guidance_scale,
+            background_blend=self.background_blend,
+        )

@@ -13,8 +13,9 @@ MINI_MODEL = ModelConfig(
     "implies moves its background",
     guidance_scale=1.5,
     background_padding="moved",
-    limits="sharp pictures, what lies beyond the background's edges, things that pass at their own speed, faces, fingers, "
-    "writing, more than one person; photographs come out small, soft and simplified",
+    background_blend=0.8,
+    limits="sharp people, what lies beyond the background's edges, things that pass at their own speed, faces, fingers, "
+    "more than one person; people of photographs come out small, soft and simplified",
 )
 
 BASE_5B = "zai-org/CogVideoX1.5-5B-I2V"

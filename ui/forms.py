@@ -15,6 +15,7 @@ LABELS = {
     "seed": "Seed",
     "num_inference_steps": "Denoising steps",
     "guidance_scale": "Guidance scale",
+    "background_blend": "Background laid back in",
     "scheduler": "Sampler",
     "person": "Person in the pose video",
     "detector": "Pose detector",

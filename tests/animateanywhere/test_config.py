@@ -58,6 +58,8 @@ def test_model_settings_survive_json():
         dict(seed=-2),
         dict(person=-1),
         dict(retarget=1.5),
+        dict(background_blend=1.01),
+        dict(background_blend=-0.1),
     ],
 )
 def test_impossible_choices_are_refused_with_their_range(values):
@@ -66,7 +68,14 @@ def test_impossible_choices_are_refused_with_their_range(values):
 
 
 @pytest.mark.parametrize(
-    "values", [dict(width=10, height=20), dict(num_frames=7), dict(branch="x"), dict(background_padding="x")]
+    "values",
+    [
+        dict(width=10, height=20),
+        dict(num_frames=7),
+        dict(branch="x"),
+        dict(background_padding="x"),
+        dict(background_blend=2.0),
+    ],
 )
 def test_impossible_models_are_refused(values):
     with pytest.raises(InputError):

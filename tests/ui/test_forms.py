@@ -27,7 +27,7 @@ def test_kinds_follow_the_fields_types():
 
 
 def test_values_and_settings_round_trip():
-    config = GenerateConfig("it pans", 16, 7, 12, 3.5, "ddim", 1, "rtmlib", False, 0.5)
+    config = GenerateConfig("it pans", 16, 7, 12, 3.5, 0.25, "ddim", 1, "rtmlib", False, 0.5)
     assert config_from_values(values_from_config(config)) == config
 
 
@@ -56,6 +56,7 @@ def test_a_large_seed_keeps_every_digit():
         ("seed", True, "whole number"),
         ("seed", -2, "expected -1"),
         ("guidance_scale", 0.5, "expected 1"),
+        ("background_blend", 1.5, "expected 0 (off) to 1"),
         ("scheduler", "euler", "one of ddim, dpm"),
         ("metadata", "yes", "on or off"),
         ("prompt", 5, "words"),

@@ -171,6 +171,7 @@ def _maker(pipeline: AnimateAnywherePipeline, render: Render, config: AblationCo
 
     def make(clip: HeldOutClip) -> np.ndarray:
         inputs = condition_inputs(clip.clip, pipeline.model, seed=seed)
-        return pipeline(inputs, num_inference_steps=steps, guidance_scale=guidance, seed=seed)
+        # Rows differ in their networks: what is laid back into the clip would hide it.
+        return pipeline(inputs, num_inference_steps=steps, guidance_scale=guidance, background_blend=0.0, seed=seed)
 
     return make
