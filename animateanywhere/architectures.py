@@ -7,6 +7,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from transformers import PreTrainedTokenizerFast, T5Config, T5EncoderModel
 
 from animateanywhere.models.background_motion_learner import add_background_motion_learner
+from animateanywhere.models.frame_refiner import FrameRefiner
 from animateanywhere.models.pose_controlnet import PoseControlNet
 from animateanywhere.models.reference_net import ReferenceNet
 from animateanywhere.models.text_encoder import OnDemandTextEncoder
@@ -49,6 +50,8 @@ class Components:
     pose_controlnet: PoseControlNet | None
     reference_net: ReferenceNet | None
     scheduler: CogVideoXDDIMScheduler
+    frame_refiner: FrameRefiner | None = None
+    """No part of the paper: what gives a small VAE's pictures back what it loses."""
 
 
 def vae_config(channels: tuple[int, ...], latent_channels: int, height: int, width: int, groups: int) -> dict:

@@ -3,6 +3,7 @@
 animateanywhere.json        format version, ModelConfig, stage and step, the parts present
 transformer/ vae/ ...       config.json and weights of one network each, in diffusers' and transformers' layout
 background_motion_learner/  LoRA of the transformer
+frame_refiner/              small network that draws decoded frames once more; its sizes are those of its tensors
 
 A fine-tune by stage `lora` is the adapter alone and says which finished model it belongs to:
 
@@ -29,6 +30,7 @@ from animateanywhere.config import ModelConfig
 from animateanywhere.errors import InputError
 from animateanywhere.model_folder import (
     BASE_PARTS,
+    REFINER,
     CheckpointInfo,
     FineTune,
     fetch_base,
@@ -45,6 +47,7 @@ from animateanywhere.models.background_motion_learner import (
 )
 from animateanywhere.models.fine_tune import ADAPTER as FINE_TUNE
 from animateanywhere.models.fine_tune import add_fine_tune, fine_tune_state_dict
+from animateanywhere.models.frame_refiner import FrameRefiner, widths_of
 from animateanywhere.models.pose_controlnet import PoseControlNet
 from animateanywhere.models.reference_net import ReferenceNet
 from animateanywhere.models.text_encoder import OnDemandTextEncoder
@@ -91,7 +94,7 @@ def _save_base(folder: Path, components: Components, dtype) -> tuple[str, ...]:
 
 
 def _save_added_parts(folder: Path, components: Components, dtype) -> tuple[list[str], int]:
-    """Branches and Background Motion Learner, as far as there are any: their names, and the latter's rank."""
+    """Branches, Background Motion Learner and frame refiner, as far as there are any: their names, and the second's rank."""
     parts, lora_rank = [], 0
     for name in BRANCHES:
         branch = getattr(components, name)
@@ -103,6 +106,10 @@ def _save_added_parts(folder: Path, components: Components, dtype) -> tuple[list
         (folder / ADAPTER).mkdir(exist_ok=True)
         _save_tensors(folder / ADAPTER / WEIGHTS, background_motion_state_dict(components.transformer), dtype)
         parts.append(ADAPTER)
+    if components.frame_refiner is not None:
+        (folder / REFINER).mkdir(exist_ok=True)
+        _save_tensors(folder / REFINER / WEIGHTS, components.frame_refiner.state_dict(), dtype)
+        parts.append(REFINER)
     return parts, lora_rank
 
 
@@ -148,6 +155,8 @@ def load_components(folder: Path, dtype: torch.dtype = torch.float32) -> tuple[C
             setattr(components, name, _load_branch(kind, folder / name, components.transformer, dtype))
     if ADAPTER in info.parts:
         _load_background_motion_learner(components.transformer, folder / ADAPTER, info.lora_rank, dtype)
+    if REFINER in info.parts:
+        components.frame_refiner = _load_refiner(folder / REFINER, dtype)
     return _settled(components), info
 
 
@@ -240,6 +249,16 @@ def _load_background_motion_learner(transformer, folder: Path, rank: int, dtype)
     _load_partial(transformer, folder, background_motion_state_dict(transformer).keys())
     for parameter in background_motion_parameters(transformer):
         parameter.data = parameter.data.to(dtype)
+
+
+def _load_refiner(folder: Path, dtype) -> FrameRefiner:
+    state = _load(load_file, folder / WEIGHTS)
+    try:
+        refiner = FrameRefiner(widths_of(state))
+        refiner.load_state_dict(state)
+    except (KeyError, IndexError, RuntimeError) as error:
+        raise _broken(folder, error) from error
+    return refiner.to(dtype)
 
 
 def _load_fine_tune(components: Components, info: CheckpointInfo) -> None:

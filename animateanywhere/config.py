@@ -116,6 +116,9 @@ class GenerateConfig:
     background_blend: float | None = None
     """How much of the background that the model was shown is laid back in where the clip still shows it, 0 to 1; 0 is the
     networks' own clip. Only for models whose background is moved for them."""
+    refine: bool = True
+    """Draw every frame once more with the model's frame refiner, if it has one; without it and with background blend 0 the clip is
+    what the networks of the paper made."""
     scheduler: Literal["ddim", "dpm"] = "dpm"
     """Sampler: DPM-Solver++ (fewer steps) or DDIM (deterministic reference)."""
     person: int = 0

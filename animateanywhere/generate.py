@@ -186,9 +186,12 @@ def generate(
         seed=seed,
         scheduler=config.scheduler,
         background_blend=config.background_blend,
+        refine=config.refine,
         on_progress=on_progress,
         cancel=cancel,
     )
+    if config.refine and pipeline.frame_refiner is not None:
+        notes = (*notes, f"{model.name}'s frame refiner has drawn every frame once more (refine)")
     video = VideoFrames(frames, model.fps)
     write_video(video, request.output, comment=_comment(request, model, seed) if config.metadata else None)
     seconds = time.monotonic() - started

@@ -20,6 +20,8 @@ BASE_PARTS = ("tokenizer", "text_encoder", "vae", "transformer", "scheduler")
 BRANCH_PARTS = ("pose_controlnet", "reference_net")
 FINISHED_PARTS = (*BRANCH_PARTS, "background_motion_learner")
 """What a model has, beside its base, once all its stages are done."""
+REFINER = "frame_refiner"
+"""A part that no other depends on."""
 EMBEDDED_MODEL = Path(__file__).resolve().parents[1] / "assets" / "mini"
 HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 
@@ -162,7 +164,12 @@ def refer_to(name: str, rank: int, alpha: int) -> FineTune:
     is_folder = name != "mini" and Path(name).is_dir()
     place = str(folder.resolve()) if is_folder else name  # `last` and `best` will point elsewhere one day
     revision = None if is_folder or name == "mini" else folder.name
-    return FineTune(place, revision, weights_fingerprint(folder, info.parts), rank, alpha)
+    return FineTune(place, revision, _fingerprint(folder, info), rank, alpha)
+
+
+def _fingerprint(folder: Path, info: CheckpointInfo) -> str:
+    """Of all weights that an adapter was trained on top of."""
+    return weights_fingerprint(folder, [part for part in info.parts if part != REFINER])
 
 
 def finished_model(info: CheckpointInfo) -> CheckpointInfo:
@@ -174,7 +181,7 @@ def finished_model(info: CheckpointInfo) -> CheckpointInfo:
         remedy = "merge it with the version of this program that it was trained with, or fine-tune again"
     try:
         found = read_info(resolve_model(name, fine_tune.revision))
-        fingerprint = weights_fingerprint(found.path, found.parts)
+        fingerprint = _fingerprint(found.path, found)
     except InputError as error:
         raise InputError(f"{info.path} is a fine-tune of {name}, which cannot be read ({error}): {remedy}") from error
     if found.fine_tune is not None or fingerprint != fine_tune.fingerprint:

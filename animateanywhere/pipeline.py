@@ -25,6 +25,7 @@ from animateanywhere.config import ModelConfig
 from animateanywhere.denoiser import ControlFeatures, Denoiser
 from animateanywhere.errors import InputError
 from animateanywhere.model_folder import resolve_model
+from animateanywhere.models.frame_refiner import refine_frames
 
 DEFAULT_MODEL = ModelConfig()
 SCHEDULERS = {"ddim": CogVideoXDDIMScheduler, "dpm": CogVideoXDPMScheduler}
@@ -44,7 +45,8 @@ class Progress:
 class AnimateAnywherePipeline(DiffusionPipeline):
     """Person, background and pose pictures to video frames, with one loaded model."""
 
-    model_cpu_offload_seq = "text_encoder->pose_controlnet->reference_net->transformer->vae"
+    model_cpu_offload_seq = "text_encoder->pose_controlnet->reference_net->transformer->vae->frame_refiner"
+    _optional_components = ["frame_refiner"]
 
     def __init__(
         self,
@@ -55,6 +57,7 @@ class AnimateAnywherePipeline(DiffusionPipeline):
         pose_controlnet,
         reference_net,
         scheduler,
+        frame_refiner=None,
         model: ModelConfig = DEFAULT_MODEL,
     ):
         super().__init__()
@@ -66,6 +69,7 @@ class AnimateAnywherePipeline(DiffusionPipeline):
             pose_controlnet=pose_controlnet,
             reference_net=reference_net,
             scheduler=scheduler,
+            frame_refiner=frame_refiner,
         )
         self.model = model
 
@@ -92,14 +96,15 @@ class AnimateAnywherePipeline(DiffusionPipeline):
         seed: int = 0,
         scheduler: Literal["ddim", "dpm"] = "dpm",
         background_blend: float | None = None,
+        refine: bool = True,
         on_progress: Callable[[Progress], None] | None = None,
         cancel: CancelToken | None = None,
     ) -> np.ndarray:
         """Make one clip: uint8 `[T, H, W, 3]`, as many frames as `inputs.pose_frames`, frame k in the pose of frame k.
 
-        Inputs that are encoded already may lack the pose or the person, and nothing is blended in. `guidance_scale` 1 runs the
-        conditional branch alone; `background_blend` 0 gives the networks' own clip. Raises Cancelled at the next network call
-        after `cancel` was set, without decoding.
+        Inputs that are encoded already may lack the pose or the person; of them the networks' own clip is made, as it is with
+        `background_blend` 0 and no `refine`. `guidance_scale` 1 runs the conditional branch alone. Raises Cancelled at the
+        next network call after `cancel` was set, without decoding.
         """
         steps = num_inference_steps or self.model.num_inference_steps
         guidance = self.model.guidance_scale if guidance_scale is None else guidance_scale
@@ -112,40 +117,63 @@ class AnimateAnywherePipeline(DiffusionPipeline):
             conditions = encode(self, inputs, self.model)
         cancel.raise_if_set()
 
-        # 2. Run both control branches, once for all steps; the unconditional branch has none
-        branches = [("cond", conditions, self.denoiser.control_features(conditions))]
-        if guidance != 1.0:
-            empty = self._unconditional(conditions)
-            branches.append(("uncond", empty, ControlFeatures(None, None)))
+        # 2. Run both control branches, once for all steps
+        velocity_of = self.guided_velocity(conditions, guidance, cancel)
 
         # 3. Denoise
         stepper = _Stepper(SCHEDULERS[scheduler].from_config(self.scheduler.config), steps, seed, self.device)
         latents = stepper.noise(conditions.background_latents)
         for index, timestep in enumerate(stepper.timesteps):
             clock.report("denoising", index, steps)
+            latents = stepper.step(velocity_of(latents, timestep), index, latents)
+        clock.report("denoising", steps, steps)
+
+        # 4. Decode, and give back what the VAE cannot carry
+        cancel.raise_if_set()
+        clock.report("decoding", 0, 1)
+        frames = decode_latents(self.vae, latents / self.vae.config.scaling_factor)[0].numpy()
+        if isinstance(inputs, ConditionInputs) and self.model.background_padding == "moved":
+            frames = self._completed(frames, inputs, background_blend, refine)
+        clock.report("decoding", 1, 1)
+        self.maybe_free_model_hooks()
+        return frames
+
+    @torch.no_grad()
+    def guided_velocity(
+        self, conditions: Conditions, guidance_scale: float, cancel: CancelToken | None = None
+    ) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+        """A function of noisy latents and one time step: the float32 velocity of all, with guidance unless its scale is 1.
+
+        The control branches run here, once; the unconditional branch has none. The function raises Cancelled once `cancel`
+        is set.
+        """
+        branches = [("cond", conditions, self.denoiser.control_features(conditions))]
+        if guidance_scale != 1.0:
+            branches.append(("uncond", self._unconditional(conditions), ControlFeatures(None, None)))
+
+        @torch.no_grad()
+        def velocity_of(latents: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
             velocities = []
             for name, branch_conditions, features in branches:
-                cancel.raise_if_set()
+                if cancel is not None:
+                    cancel.raise_if_set()
                 with self.transformer.cache_context(name):
                     noisy = latents.to(branch_conditions.background_latents.dtype)
                     moment = timestep.expand(len(latents))
                     velocities.append(self.denoiser.velocity(noisy, moment, branch_conditions, features).float())
-            velocity = velocities[0]
-            if guidance != 1.0:
-                velocity = velocities[1] + guidance * (velocities[0] - velocities[1])
-            latents = stepper.step(velocity, index, latents)
-        clock.report("denoising", steps, steps)
+            if guidance_scale == 1.0:
+                return velocities[0]
+            return velocities[1] + guidance_scale * (velocities[0] - velocities[1])
 
-        # 4. Decode
-        cancel.raise_if_set()
-        clock.report("decoding", 0, 1)
-        frames = decode_latents(self.vae, latents / self.vae.config.scaling_factor)[0].numpy()
-        blend = blend_share(self.model, background_blend)
-        if isinstance(inputs, ConditionInputs) and blend:
-            grid = grid_of(self.vae, self.transformer, len(frames), *frames.shape[2:0:-1])
-            frames = blend_background(frames, shown_background(inputs, self.model), inputs.pose_frames, blend, grid)
-        clock.report("decoding", 1, 1)
-        self.maybe_free_model_hooks()
+        return velocity_of
+
+    def _completed(self, frames: np.ndarray, inputs: ConditionInputs, blend: float | None, refine: bool) -> np.ndarray:
+        """With the detail of the background that the model was shown, and of the pose in each single frame."""
+        shown, pose = shown_background(inputs, self.model), inputs.pose_frames
+        grid = grid_of(self.vae, self.transformer, len(frames), *frames.shape[2:0:-1])
+        frames = blend_background(frames, shown, pose, blend_share(self.model, blend), grid)
+        if refine and self.frame_refiner is not None:
+            frames = refine_frames(self.frame_refiner, frames, shown, pose)
         return frames
 
     def _unconditional(self, conditions):

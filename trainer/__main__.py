@@ -17,7 +17,7 @@ from animateanywhere.errors import Cancelled, InputError
 from animateanywhere.media import check_output_path
 from animateanywhere.memory import keep_freed_memory
 from trainer.ablation.settings import AblationConfig
-from trainer.config import CameraRegressorConfig, DataConfig, DepthNetworkConfig, TrainConfig
+from trainer.config import CameraRegressorConfig, DataConfig, DepthNetworkConfig, FrameRefinerConfig, TrainConfig
 from trainer.evaluate_settings import EvaluateConfig
 from trainer.perceptual.settings import PerceptualConfig
 from trainer.prepare.settings import PrepareConfig, model_to_encode_for
@@ -86,6 +86,9 @@ def add_camera_options(commands) -> None:
     depths = commands.add_parser("depth-network", help="train the small network from a place's picture to distances")
     depths.add_argument("--output", type=Path, required=True, help="safetensors file to write")
     add_config_options(depths, DepthNetworkConfig)
+    refiner = commands.add_parser("frame-refiner", help="train the small network that draws a model's frames once more")
+    refiner.add_argument("--output", type=Path, required=True, help="model folder to make: the model with its refiner")
+    add_config_options(refiner, FrameRefinerConfig)
     implied = commands.add_parser("implied-camera", help="score the cameras read off poses, on takes never trained on")
     implied.add_argument("--split", choices=("train", "val", "test"), default="test", help="which disjoint seeds")
     implied.add_argument("--num-clips", type=int, default=1200, help="how many takes")
@@ -211,6 +214,7 @@ def evaluate(args: argparse.Namespace) -> None:
     report = score(config, args.output, args.sheet, dict(args.weights))
     print(metrics_table(report))
     how = f"{report.num_inference_steps} steps, guidance {report.guidance_scale:g}, background blend {report.background_blend:g}"
+    how += f", frames {'refined' if report.refined else 'as decoded'}"
     print(f"{report.model} on {report.num_clips} {report.split} clips, {how}, PSNR in dB:")
     for name, value in report.mean.items():
         print(f"  {name:<22} {value:.2f}")
@@ -245,6 +249,14 @@ def depth_network(args: argparse.Namespace) -> None:
     config = DepthNetworkConfig(**{f.name: getattr(args, f.name) for f in dataclasses.fields(DepthNetworkConfig)})
     train_depth_network(config, args.output, print)
     print(f"{args.output}  {args.output.stat().st_size / 1000:.0f} kB")
+
+
+def frame_refiner(args: argparse.Namespace) -> None:
+    from trainer.frame_refiner import train_frame_refiner
+
+    config = FrameRefinerConfig(**{f.name: getattr(args, f.name) for f in dataclasses.fields(FrameRefinerConfig)})
+    train_frame_refiner(config, args.output, lambda text: print(text, flush=True))
+    print(f"{args.output}  evaluate --model {args.output} measures it")
 
 
 def implied_camera(args: argparse.Namespace) -> None:
@@ -285,6 +297,7 @@ COMMANDS = {
     "synthesize": synthesize,
     "camera-regressor": camera_regressor,
     "depth-network": depth_network,
+    "frame-refiner": frame_refiner,
     "implied-camera": implied_camera,
     "merge": merge,
     "export": export,

@@ -256,6 +256,35 @@ class DepthNetworkConfig:
         _require_at_least_one(self, "num_clips", "num_steps", "batch_size", "num_processes")
 
 
+@dataclass(frozen=True)
+class FrameRefinerConfig:
+    """How a model's frame refiner is trained."""
+
+    model: str = "mini"
+    """The model whose frames are to be refined: 'mini', a model folder, or a Hub id."""
+    num_clips: int = 300
+    """Stage-world clips of the training split."""
+    num_steps: int = 5000
+    """Optimizer steps."""
+    batch_size: int = 16
+    """Crops of 64 x 64 pixels per step, half of them mirrored, most of them with a person."""
+    learning_rate: float = 2e-3
+    """AdamW's step size, of the first and the last layer and of biases."""
+    kernel_learning_rate: float = 0.01
+    """Muon's step size."""
+    perceptual_weight: float = 0.2
+    """Of the perceptual loss beside the mean absolute difference."""
+    data_folder: str = DataConfig.folder
+    """Where rendered clips, their latents and what the model makes of them are kept, shared with other runs."""
+    num_threads: int = 0
+    """CPU threads; 0 leaves torch's choice."""
+    seed: int = 0
+    """Same seed, same weights on the same machine."""
+
+    def __post_init__(self):
+        _require_at_least_one(self, "num_clips", "num_steps", "batch_size")
+
+
 def _require_at_least_one(config, *names: str) -> None:
     for name in names:
         if getattr(config, name) < 1:

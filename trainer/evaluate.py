@@ -54,6 +54,7 @@ class Report:
     num_inference_steps: int
     guidance_scale: float
     background_blend: float
+    refined: bool
     prompted: bool
     prompt: str
     seconds_per_clip: float
@@ -93,7 +94,7 @@ def evaluate(
         rows.append(sheet_row(inputs[0], held_out.video, made[0]))
         text = f"seed {seed}: {scores[-1].model:.2f} dB, frozen {scores[-1].frozen:.2f} dB"
         print(f"{len(scores)}/{config.num_clips} {text}")
-    report = _report(pipeline.model, config, seconds / config.num_clips / config.seeds, board, scores)
+    report = _report(pipeline, config, seconds / config.num_clips / config.seeds, board, scores)
     output.write_text(json.dumps(without_nan(asdict(report)), indent=2, allow_nan=False) + "\n", encoding="utf-8")
     if sheet is not None:
         write_sheet(rows, sheet)
@@ -106,11 +107,19 @@ def _make(pipeline: AnimateAnywherePipeline, inputs: ConditionInputs, config: Ev
         num_inference_steps=config.num_inference_steps,
         guidance_scale=config.guidance_scale,
         background_blend=config.background_blend,
+        refine=config.refine,
         seed=seed,
     )
 
 
-def _report(model, config: EvaluateConfig, seconds: float, board: Scoreboard, scores: list[ClipScore]) -> Report:
+def _report(
+    pipeline: AnimateAnywherePipeline,
+    config: EvaluateConfig,
+    seconds: float,
+    board: Scoreboard,
+    scores: list[ClipScore],
+) -> Report:
+    model = pipeline.model
     numbers = [n for n, kind in ClipScore.__annotations__.items() if kind is float]
     told = {name: [v for s in scores if math.isfinite(v := getattr(s, name))] for name in numbers}
     return Report(
@@ -121,6 +130,7 @@ def _report(model, config: EvaluateConfig, seconds: float, board: Scoreboard, sc
         num_inference_steps=config.num_inference_steps or model.num_inference_steps,
         guidance_scale=model.guidance_scale if config.guidance_scale is None else config.guidance_scale,
         background_blend=blend_share(model, config.background_blend),
+        refined=config.refine and pipeline.frame_refiner is not None,
         prompted=config.prompted,
         prompt=config.prompt,
         seconds_per_clip=seconds,

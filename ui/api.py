@@ -46,6 +46,7 @@ class _Endpoints:
         num_inference_steps: int | None = GenerateConfig.num_inference_steps,
         guidance_scale: float | None = GenerateConfig.guidance_scale,
         background_blend: float | None = GenerateConfig.background_blend,
+        refine: bool = GenerateConfig.refine,
         scheduler: str = GenerateConfig.scheduler,
         person: int = GenerateConfig.person,
         detector: str = GenerateConfig.detector,

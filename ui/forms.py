@@ -16,6 +16,7 @@ LABELS = {
     "num_inference_steps": "Denoising steps",
     "guidance_scale": "Guidance scale",
     "background_blend": "Background laid back in",
+    "refine": "Draw frames once more",
     "scheduler": "Sampler",
     "person": "Person in the pose video",
     "detector": "Pose detector",

@@ -27,7 +27,7 @@ def test_kinds_follow_the_fields_types():
 
 
 def test_values_and_settings_round_trip():
-    config = GenerateConfig("it pans", 16, 7, 12, 3.5, 0.25, "ddim", 1, "rtmlib", False, 0.5)
+    config = GenerateConfig("it pans", 16, 7, 12, 3.5, 0.25, False, "ddim", 1, "rtmlib", False, 0.5)
     assert config_from_values(values_from_config(config)) == config
 
 

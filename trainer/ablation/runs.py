@@ -171,7 +171,8 @@ def _maker(pipeline: AnimateAnywherePipeline, render: Render, config: AblationCo
 
     def make(clip: HeldOutClip) -> np.ndarray:
         inputs = condition_inputs(clip.clip, pipeline.model, seed=seed)
-        # Rows differ in their networks: what is laid back into the clip would hide it.
-        return pipeline(inputs, num_inference_steps=steps, guidance_scale=guidance, background_blend=0.0, seed=seed)
+        # Rows differ in their networks: what is done to the clip after them would hide it.
+        own = dict(background_blend=0.0, refine=False)
+        return pipeline(inputs, num_inference_steps=steps, guidance_scale=guidance, seed=seed, **own)
 
     return make

@@ -1,0 +1,93 @@
+"""A small network that draws a decoded frame once more, knowing the pose of that very frame and the background shown in it.
+
+A small VAE makes one picture of several frames: limbs that move are gone in its latents, and no denoiser can bring them
+back. Where they belong the drawn pose says, frame by frame. Trained on stage world by `python -m trainer frame-refiner`.
+
+Legend: N frames, H W a picture's size, even numbers.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+WIDTHS = (48, 96, 128)
+"""Channels at half, quarter and eighth of a picture's size."""
+_FOLD = 2
+"""Pixels of a side that become channels: the network works at half size."""
+_NUM_INPUTS = 9
+_BLOCKS = 2
+_AT_ONCE = 8
+"""Frames of one call: more take memory and no less time."""
+
+
+class FrameRefiner(nn.Module):
+    """Three sizes, down and up again with shortcuts; what comes out is added to the frame. Untrained it changes nothing."""
+
+    def __init__(self, widths: tuple[int, ...] = WIDTHS):
+        super().__init__()
+        self.widths = tuple(widths)
+        self.first = nn.Conv2d(_NUM_INPUTS * _FOLD**2, widths[0], 3, padding=1)
+        self.down = nn.ModuleList(_blocks(width) for width in widths)
+        self.shrink = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in zip(widths, widths[1:], strict=False))
+        self.grow = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in zip(widths[-2::-1], widths[:0:-1], strict=True))
+        self.up = nn.ModuleList(_blocks(width) for width in widths[-2::-1])
+        self.last = nn.Conv2d(widths[0], 3 * _FOLD**2, 3, padding=1)
+        nn.init.zeros_(self.last.weight)
+        nn.init.zeros_(self.last.bias)
+
+    @property
+    def device(self) -> torch.device:
+        return self.last.weight.device
+
+    def forward(self, frames: torch.Tensor, shown: torch.Tensor, pose: torch.Tensor) -> torch.Tensor:
+        """Decoded frames, backgrounds shown and drawn poses `[N, 3, H, W]` in [-1, 1] -> frames alike, not clamped."""
+        hidden = self.first(F.pixel_unshuffle(torch.cat([frames, shown, pose], dim=1), _FOLD))
+        kept = []
+        for number, blocks in enumerate(self.down):
+            hidden = blocks(self.shrink[number - 1](hidden) if number else hidden)
+            kept.append(hidden)
+        for narrow, blocks, beside in zip(self.grow, self.up, kept[-2::-1], strict=True):
+            larger = F.interpolate(narrow(hidden), size=beside.shape[-2:], mode="bilinear", align_corners=False)
+            hidden = blocks(larger + beside)
+        return frames + F.pixel_shuffle(self.last(hidden), _FOLD)
+
+
+class _Residual(nn.Module):
+    def __init__(self, width: int):
+        super().__init__()
+        self.inner = nn.Conv2d(width, width, 3, padding=1)
+        self.outer = nn.Conv2d(width, width, 3, padding=1)
+        nn.init.zeros_(self.outer.weight)
+        nn.init.zeros_(self.outer.bias)
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        return hidden + self.outer(F.gelu(self.inner(F.gelu(hidden))))
+
+
+def _blocks(width: int) -> nn.Sequential:
+    return nn.Sequential(*(_Residual(width) for _ in range(_BLOCKS)))
+
+
+def widths_of(state: Mapping[str, torch.Tensor]) -> tuple[int, ...]:
+    """`widths` of the network that these tensors are of. Raises KeyError if they are of another kind."""
+    levels = {name.split(".")[1] for name in state if name.startswith("down.")}
+    return tuple(len(state[f"down.{level}.0.inner.bias"]) for level in sorted(levels))
+
+
+@torch.no_grad()
+def refine_frames(refiner: FrameRefiner, clip: np.ndarray, shown: np.ndarray, pose_frames: np.ndarray) -> np.ndarray:
+    """A clip, the background shown and the drawn pose, all uint8 `[T, H, W, 3]` -> the clip drawn once more, alike."""
+    made = []
+    for start in range(0, len(clip), _AT_ONCE):
+        parts = (part[start : start + _AT_ONCE] for part in (clip, shown, pose_frames))
+        made.append(refiner(*(as_input(part).to(refiner.device, refiner.last.weight.dtype) for part in parts)))
+    pixels = ((torch.cat(made).float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+    return pixels.permute(0, 2, 3, 1).cpu().numpy()
+
+
+def as_input(pictures: np.ndarray) -> torch.Tensor:
+    """uint8 `[N, H, W, 3]` -> float32 `[N, 3, H, W]` in [-1, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1

@@ -1,0 +1,134 @@
+"""The network that draws decoded frames once more, in a model's folder and in its clips."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from animateanywhere.checkpoint import load_components, save_checkpoint
+from animateanywhere.errors import InputError
+from animateanywhere.model_folder import finished_model, read_info, refer_to
+from animateanywhere.models.frame_refiner import FrameRefiner, as_input, refine_frames, widths_of
+from animateanywhere.pipeline import AnimateAnywherePipeline
+from tests.tiny import TINY_MODEL, random_inputs, tiny_components, tiny_pipeline
+
+WIDTHS = (8, 12, 16)
+
+
+def random_refiner(seed: int = 0) -> FrameRefiner:
+    torch.manual_seed(seed)
+    refiner = FrameRefiner(WIDTHS)
+    for name, parameter in refiner.named_parameters():
+        if name.startswith("last") or ".outer." in name:
+            torch.nn.init.normal_(parameter, std=0.05)
+    return refiner.requires_grad_(False)
+
+
+def pictures(count: int = 3, height: int = 32, width: int = 64, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (count, height, width, 3), dtype=np.uint8)
+
+
+def test_untrained_it_changes_nothing():
+    clip = pictures()
+    assert np.array_equal(refine_frames(FrameRefiner(WIDTHS), clip, pictures(seed=1), pictures(seed=2)), clip)
+
+
+@pytest.mark.parametrize("size", [(32, 64), (64, 32), (96, 168), (42, 26)])
+def test_any_even_size_is_kept(size):
+    clip, shown, pose = (pictures(2, *size, seed=s) for s in range(3))
+    made = refine_frames(random_refiner(), clip, shown, pose)
+    assert made.shape == clip.shape and made.dtype == np.uint8 and not np.array_equal(made, clip)
+
+
+@pytest.mark.parametrize("changed", [0, 1, 2])
+def test_a_frame_follows_from_its_own_three_pictures_alone(changed):
+    refiner, parts = random_refiner(), [pictures(19, seed=s) for s in range(3)]
+    before = refine_frames(refiner, *parts)
+    parts[changed] = parts[changed].copy()
+    parts[changed][10] = 255 - parts[changed][10]
+    after = refine_frames(refiner, *parts)
+    differs = np.abs(after.astype(int) - before).max((1, 2, 3)) > 1
+    assert differs[10] and differs.sum() == 1
+
+
+def test_values_beyond_black_and_white_are_cut():
+    refiner = FrameRefiner(WIDTHS)
+    torch.nn.init.constant_(refiner.last.bias, 1.0)
+    lighter = np.clip(pictures() + 127.5, 0, 255)
+    assert np.abs(refine_frames(refiner, pictures(), pictures(), pictures()) - lighter).max() <= 0.5
+
+
+def test_its_sizes_are_told_by_its_tensors():
+    assert widths_of(random_refiner().state_dict()) == WIDTHS
+    assert as_input(np.array([[[[0, 255, 51]]]], np.uint8)).flatten().tolist() == pytest.approx([-1, 1, -0.6])
+
+
+def refined_model(folder, seed: int = 0):
+    components = tiny_components()
+    components.frame_refiner = random_refiner(seed)
+    save_checkpoint(folder, components, replace(TINY_MODEL, background_padding="moved"), "joint", 0)
+    return folder
+
+
+def test_saved_and_loaded_it_refines_as_before(tmp_path):
+    info = read_info(refined_model(tmp_path))
+    assert info.parts[-1] == "frame_refiner"
+    loaded, _ = load_components(tmp_path)
+    own = random_refiner().state_dict()
+    assert all(torch.equal(tensor, own[name]) for name, tensor in loaded.frame_refiner.state_dict().items())
+    assert not loaded.frame_refiner.training and not loaded.frame_refiner.last.weight.requires_grad
+
+
+@pytest.mark.parametrize("damage", ["a tensor is missing", "another kind", "a level is missing"])
+def test_a_damaged_one_is_one_clear_line(tmp_path, damage):
+    refined_model(tmp_path)
+    path = tmp_path / "frame_refiner" / "diffusion_pytorch_model.safetensors"
+    state = load_file(path)
+    kept = {
+        "a tensor is missing": lambda name: name != "last.weight",
+        "another kind": lambda name: name.startswith("first"),
+        "a level is missing": lambda name: not name.startswith("down.1"),
+    }[damage]
+    save_file({name: tensor for name, tensor in state.items() if kept(name)}, path)
+    with pytest.raises(InputError, match="frame_refiner is missing, damaged or of another model") as caught:
+        load_components(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_its_weights_are_no_part_of_what_an_adapter_belongs_to(tmp_path):
+    """A refiner that is trained anew leaves the fine-tunes of its model usable."""
+    components = tiny_components()
+    plain, refined = tmp_path / "plain", tmp_path / "refined"
+    for folder in (plain, refined):
+        save_checkpoint(folder, components, TINY_MODEL, "joint", 0)
+        components.frame_refiner = random_refiner()
+    told = [refer_to(str(folder), 4, 4).fingerprint for folder in (plain, refined)]
+    assert told[0] == told[1]
+    adapter = replace(read_info(refined), fine_tune=refer_to(str(refined), 4, 4))
+    assert finished_model(adapter).parts[-1] == "frame_refiner"
+
+
+def test_a_clip_is_refined_unless_that_is_turned_off(tmp_path):
+    pipeline = AnimateAnywherePipeline.from_model(str(refined_model(tmp_path)))
+    inputs = random_inputs()
+    decoded, refined = (pipeline(inputs, num_inference_steps=1, refine=refine) for refine in (False, True))
+    shown = np.repeat(inputs.background_image[None], len(decoded), axis=0)
+    assert not np.array_equal(decoded, refined)
+    assert np.array_equal(refined, refine_frames(pipeline.frame_refiner, decoded, shown, inputs.pose_frames))
+
+
+def test_without_one_nothing_is_refined():
+    pipeline = tiny_pipeline()
+    pipeline.model = replace(pipeline.model, background_padding="moved")
+    clips = [pipeline(random_inputs(), num_inference_steps=1, refine=refine) for refine in (False, True)]
+    assert np.array_equal(*clips)
+
+
+def test_a_half_precision_one_works(tmp_path):
+    components, _ = load_components(refined_model(tmp_path), torch.bfloat16)
+    assert components.frame_refiner.last.weight.dtype == torch.bfloat16
+    made = refine_frames(components.frame_refiner, pictures(), pictures(seed=1), pictures(seed=2))
+    exact = refine_frames(random_refiner(), pictures(), pictures(seed=1), pictures(seed=2))
+    assert np.abs(made.astype(int) - exact).mean() < 2

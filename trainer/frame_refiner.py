@@ -1,0 +1,153 @@
+"""Trains a model's frame refiner on stage world: on true clips as that model would have made them, beside the true ones.
+
+Legend: N crops, S their side.
+"""
+
+import os
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from animateanywhere.checkpoint import WEIGHTS
+from animateanywhere.errors import InputError
+from animateanywhere.model_folder import REFINER, read_info, resolve_model, write_settings
+from animateanywhere.models.frame_refiner import FrameRefiner
+from animateanywhere.perceptual import STAGE_WORLD, PerceptualNetwork, load_perceptual_network, perceptual_loss
+from animateanywhere.pipeline import load_pipeline
+from trainer.camera_regressor import up_and_down
+from trainer.config import DataConfig, FrameRefinerConfig
+from trainer.dataset import CROP_PX, stage_world_clips
+from trainer.latent_cache import cache_latents
+from trainer.muon import Muon
+from trainer.new_folder import new_folder
+from trainer.perceptual.changes import relit
+from trainer.spoilt_clips import SpoiltClip, spoilt_clips
+
+_LIKE_MINI = dict(near_share=0.2, bowed_share=0.3)
+"""People as near and as bowed as in the data of the preset mini-onwards."""
+_WARMUP_STEPS = 50
+_ON_PERSON = 0.75
+"""Share of crops around a person: the background is nearly right already."""
+_OFF_CENTRE_PX = 12
+_SMALLEST = 0.02
+"""Of the range -1 to 1: differences below it count by their squares."""
+
+
+def train_frame_refiner(config: FrameRefinerConfig, output: Path, say: Callable[[str], None]) -> None:
+    """Train, and write the model with its refiner to the folder `output`, which must not be there yet.
+
+    Raises InputError if the model is a fine-tune or is not shown its background moved, or on trouble with files.
+    """
+    if config.num_threads:
+        torch.set_num_threads(config.num_threads)
+    info = read_info(resolve_model(config.model))
+    if info.fine_tune is not None:
+        raise InputError(
+            f"{config.model} is a fine-tune: train a refiner for its finished model, {info.fine_tune.finished_model}"
+        )
+    if info.model.background_padding != "moved":
+        raise InputError(
+            f"{config.model} finds out for itself how its background moves: a refiner needs one that it was shown"
+        )
+    with new_folder(output) as draft:
+        pipeline = load_pipeline(config.model)
+        data = DataConfig(num_clips=config.num_clips, folder=config.data_folder, **_LIKE_MINI)
+        every = lambda what: lambda done: say(f"{what} {done}/{config.num_clips}") if done % 25 == 0 else None  # noqa: E731
+        clips = stage_world_clips(data, info.model, "train", every("render"), os.cpu_count() or 1)
+        latents = cache_latents(clips, pipeline.vae, info.model, every("encode"))
+        spoilt = spoilt_clips(pipeline, info, clips, latents, every("spoil"))
+        refiner = fit(spoilt, config, say)
+        for part in info.parts:
+            if part != REFINER:
+                shutil.copytree(info.path / part, draft / part)
+        (draft / REFINER).mkdir()
+        save_file(
+            {k: v.half().contiguous() for k, v in refiner.state_dict().items()},
+            draft / REFINER / WEIGHTS,
+            {"format": "pt"},
+        )
+        parts = (*(part for part in info.parts if part != REFINER), REFINER)
+        write_settings(replace(info, path=draft, parts=parts))
+
+
+def fit(clips: list[SpoiltClip], config: FrameRefinerConfig, say: Callable[[str], None]) -> FrameRefiner:
+    started, network = time.monotonic(), load_perceptual_network(STAGE_WORLD)
+    torch.manual_seed(config.seed)
+    generator = torch.Generator().manual_seed(config.seed)
+    refiner = FrameRefiner()
+    kernels, others = _kernels_and_others(refiner)
+    optimizers = (
+        (Muon(kernels, config.kernel_learning_rate), config.kernel_learning_rate),
+        (torch.optim.AdamW(others, config.learning_rate, weight_decay=0.0), config.learning_rate),
+    )
+    for step in range(config.num_steps):
+        loss = refiner_loss(refiner, network, crops(clips, config.batch_size, generator), config.perceptual_weight)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(refiner.parameters(), 1.0)
+        for optimizer, rate in optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate * up_and_down(step, config.num_steps, _WARMUP_STEPS)
+            optimizer.step()
+            optimizer.zero_grad()
+        if (step + 1) % 50 == 0 or step + 1 == config.num_steps:
+            say(f"step {step + 1}/{config.num_steps}  loss {loss.item():.4f}  {time.monotonic() - started:.0f} s")
+    return refiner.eval()
+
+
+def _kernels_and_others(refiner: FrameRefiner) -> tuple[list, list]:
+    """Kernels between the first and the last convolution are Muon's: it learns them several times as fast as AdamW."""
+    kernels = [
+        p for name, p in refiner.named_parameters() if p.ndim == 4 and name.split(".")[0] not in ("first", "last")
+    ]
+    ids = {id(p) for p in kernels}
+    return kernels, [p for p in refiner.parameters() if id(p) not in ids]
+
+
+def refiner_loss(
+    refiner: FrameRefiner, network: PerceptualNetwork, crop: torch.Tensor, perceptual_weight: float
+) -> torch.Tensor:
+    """Of crops `[4, N, 3, S, S]` in [-1, 1], in the order of `crops`: how far off the refined ones are; 0-d."""
+    frames, shown, pose, truth = crop
+    refined = refiner(frames, shown, pose)
+    off = ((refined - truth).square() + _SMALLEST**2).sqrt().mean()
+    nowhere = torch.zeros_like(truth[:, 0], dtype=torch.bool)
+    return off + perceptual_weight * perceptual_loss(network, refined, truth, nowhere)
+
+
+def crops(clips: list[SpoiltClip], count: int, generator: torch.Generator) -> torch.Tensor:
+    """Frames, backgrounds shown, poses and true frames, float32 `[4, N, 3, S, S]` in [-1, 1]; light and side vary."""
+    side = min(CROP_PX, *(length for clip in clips for length in clip.person.shape[1:]))
+    chosen = []
+    for _ in range(count):
+        clip = clips[_draw(len(clips), generator)]
+        t = _draw(len(clip.truth), generator)
+        top, left = _corner(clip.person[t], side, generator)
+        window = (t, slice(None), slice(top, top + side), slice(left, left + side))
+        crop = torch.stack([part[window] for part in (clip.frames, clip.shown, clip.pose, clip.truth)])
+        chosen.append(crop.flip(-1) if _draw(2, generator) else crop)
+    frames, shown, pose, truth = torch.stack(chosen, dim=1).float() / 255
+    frames, shown, truth = (part.clamp(0, 1) for part in relit([frames, shown, truth], generator))
+    return torch.stack([frames, shown, pose, truth]) * 2 - 1
+
+
+def _corner(person: torch.Tensor, side: int, generator: torch.Generator) -> tuple[int, int]:
+    """Upper left corner of a crop, around one of the person's pixels or anywhere."""
+    highest = [length - side for length in person.shape]
+    where = person.nonzero()
+    if len(where) and torch.rand((), generator=generator) < _ON_PERSON:
+        centre = where[_draw(len(where), generator)].tolist()
+        aside = [_draw(2 * _OFF_CENTRE_PX + 1, generator) - _OFF_CENTRE_PX for _ in centre]
+        corner = [c + a - side // 2 for c, a in zip(centre, aside, strict=True)]
+    else:
+        corner = [_draw(most + 1, generator) for most in highest]
+    # Even, as the refiner folds pairs of pixels.
+    return tuple(min(max(place, 0), most) // 2 * 2 for place, most in zip(corner, highest, strict=True))
+
+
+def _draw(count: int, generator: torch.Generator) -> int:
+    return int(torch.randint(count, (), generator=generator))
