@@ -114,8 +114,8 @@ class GenerateConfig:
     guidance_scale: float | None = None
     """How strongly person, background and pose are enforced; 1 turns guidance off and halves the time."""
     background_blend: float | None = None
-    """How much of the background that the model was shown is laid back in where the clip still shows it, 0 to 1; 0 is the
-    networks' own clip. Only for models whose background is moved for them."""
+    """How much of the background that the model was shown is laid back in where the clip still shows it, 0 (none) to
+    1. Only for models whose background is moved for them."""
     refine: bool = True
     """Draw every frame once more with the model's frame refiner, if it has one; without it and with background blend 0 the clip is
     what the networks of the paper made."""

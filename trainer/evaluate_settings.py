@@ -24,7 +24,7 @@ class EvaluateConfig:
     guidance_scale: float | None = None
     """1 turns guidance off and halves the time (the model's default if left empty)."""
     background_blend: float | None = None
-    """How much of a moved background is laid back in; 0: the networks' own clips (the model's default if left empty)."""
+    """How much of a moved background is laid back in, 0 to 1 (the model's default if left empty)."""
     refine: bool = True
     """Draw the frames once more with the model's frame refiner, if it has one."""
     prompted: bool = False
