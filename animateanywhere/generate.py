@@ -190,7 +190,7 @@ def generate(
         on_progress=on_progress,
         cancel=cancel,
     )
-    if config.refine and pipeline.frame_refiner is not None:
+    if pipeline.refines(config.refine):
         notes = (*notes, f"{model.name}'s frame refiner has drawn every frame once more (refine)")
     video = VideoFrames(frames, model.fps)
     write_video(video, request.output, comment=_comment(request, model, seed) if config.metadata else None)

@@ -87,6 +87,10 @@ class AnimateAnywherePipeline(DiffusionPipeline):
     def denoiser(self) -> Denoiser:
         return Denoiser(self.transformer, self.pose_controlnet, self.reference_net)
 
+    def refines(self, wanted: bool) -> bool:
+        """Whether frames are drawn once more, if that is wanted: a refiner must be there, and the background moved for it."""
+        return wanted and self.frame_refiner is not None and self.model.background_padding == "moved"
+
     @torch.no_grad()
     def __call__(
         self,
@@ -172,7 +176,7 @@ class AnimateAnywherePipeline(DiffusionPipeline):
         shown, pose = shown_background(inputs, self.model), inputs.pose_frames
         grid = grid_of(self.vae, self.transformer, len(frames), *frames.shape[2:0:-1])
         frames = blend_background(frames, shown, pose, blend_share(self.model, blend), grid)
-        if refine and self.frame_refiner is not None:
+        if self.refines(refine):
             frames = refine_frames(self.frame_refiner, frames, shown, pose)
         return frames
 

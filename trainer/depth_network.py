@@ -3,7 +3,6 @@
 Legend: N pictures, B batch, h w the network's size.
 """
 
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,12 +23,11 @@ from animateanywhere.models.depth_network import (
     save_depth_network,
 )
 from animateanywhere.place_relief import ground_and_rays
-from trainer.camera_regressor import up_and_down
 from trainer.config import DataConfig, DepthNetworkConfig
 from trainer.dataset import clip_size
-from trainer.muon import Muon
 from trainer.perceptual.changes import relit
 from trainer.presets import MINI_MODEL
+from trainer.small_training import minimise
 from trainer.stage_world.clip import StageClip
 from trainer.stage_world.render import render_clip
 from trainer.stage_world.seeds import split_seeds
@@ -37,7 +35,6 @@ from trainer.workers import in_processes
 
 FRAMES_PER_CLIP, FPS = 3, 0.7
 """Moments far apart: a clip's scene costs as much as several of its frames."""
-_WARMUP_STEPS = 50
 _STEP_WEIGHT = 2.0
 """Of the differences between neighbouring pixels, beside the distances: outlines are where parallax shows."""
 
@@ -108,34 +105,11 @@ def train_depth_network(config: DepthNetworkConfig, output: Path, say: Callable[
 
 
 def fit(places: list[PlacePictures], config: DepthNetworkConfig, say: Callable[[str], None]) -> DepthNetwork:
-    started = time.monotonic()
     torch.manual_seed(config.seed)
     generator = torch.Generator().manual_seed(config.seed)
     network = DepthNetwork()
-    kernels, others = _kernels_and_others(network)
-    optimizers = (
-        (Muon(kernels, config.kernel_learning_rate), config.kernel_learning_rate),
-        (torch.optim.AdamW(others, config.learning_rate, weight_decay=0.0), config.learning_rate),
-    )
-    for step in range(config.num_steps):
-        loss = depth_loss(network, _batch(places, config.batch_size, generator), generator)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        for optimizer, rate in optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = rate * up_and_down(step, config.num_steps, _WARMUP_STEPS)
-            optimizer.step()
-            optimizer.zero_grad()
-        if (step + 1) % 50 == 0 or step + 1 == config.num_steps:
-            say(f"step {step + 1}/{config.num_steps}  loss {loss.item():.3f}  {time.monotonic() - started:.0f} s")
+    minimise(network, lambda: depth_loss(network, _batch(places, config.batch_size, generator), generator), config, say)
     return network
-
-
-def _kernels_and_others(network: DepthNetwork) -> tuple[list, list]:
-    """Kernels between the first and the last convolution are Muon's: it learns them several times as fast as AdamW."""
-    kernels = [p for p in network.parameters() if p.ndim == 4][1:-1]
-    ids = {id(p) for p in kernels}
-    return kernels, [p for p in network.parameters() if id(p) not in ids]
 
 
 def _batch(places: list[PlacePictures], size: int, generator: torch.Generator) -> PlacePictures:

@@ -130,7 +130,7 @@ def _report(
         num_inference_steps=config.num_inference_steps or model.num_inference_steps,
         guidance_scale=model.guidance_scale if config.guidance_scale is None else config.guidance_scale,
         background_blend=blend_share(model, config.background_blend),
-        refined=config.refine and pipeline.frame_refiner is not None,
+        refined=pipeline.refines(config.refine),
         prompted=config.prompted,
         prompt=config.prompt,
         seconds_per_clip=seconds,

@@ -5,7 +5,6 @@ Legend: N crops, S their side.
 
 import os
 import shutil
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,18 +18,16 @@ from animateanywhere.model_folder import REFINER, read_info, resolve_model, writ
 from animateanywhere.models.frame_refiner import FrameRefiner
 from animateanywhere.perceptual import STAGE_WORLD, PerceptualNetwork, load_perceptual_network, perceptual_loss
 from animateanywhere.pipeline import load_pipeline
-from trainer.camera_regressor import up_and_down
 from trainer.config import DataConfig, FrameRefinerConfig
 from trainer.dataset import CROP_PX, stage_world_clips
 from trainer.latent_cache import cache_latents
-from trainer.muon import Muon
 from trainer.new_folder import new_folder
 from trainer.perceptual.changes import relit
+from trainer.small_training import minimise
 from trainer.spoilt_clips import SpoiltClip, spoilt_clips
 
 _LIKE_MINI = dict(near_share=0.2, bowed_share=0.3)
 """People as near and as bowed as in the data of the preset mini-onwards."""
-_WARMUP_STEPS = 50
 _ON_PERSON = 0.75
 """Share of crops around a person: the background is nearly right already."""
 _OFF_CENTRE_PX = 12
@@ -76,36 +73,16 @@ def train_frame_refiner(config: FrameRefinerConfig, output: Path, say: Callable[
 
 
 def fit(clips: list[SpoiltClip], config: FrameRefinerConfig, say: Callable[[str], None]) -> FrameRefiner:
-    started, network = time.monotonic(), load_perceptual_network(STAGE_WORLD)
+    network = load_perceptual_network(STAGE_WORLD)
     torch.manual_seed(config.seed)
     generator = torch.Generator().manual_seed(config.seed)
     refiner = FrameRefiner()
-    kernels, others = _kernels_and_others(refiner)
-    optimizers = (
-        (Muon(kernels, config.kernel_learning_rate), config.kernel_learning_rate),
-        (torch.optim.AdamW(others, config.learning_rate, weight_decay=0.0), config.learning_rate),
-    )
-    for step in range(config.num_steps):
-        loss = refiner_loss(refiner, network, crops(clips, config.batch_size, generator), config.perceptual_weight)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(refiner.parameters(), 1.0)
-        for optimizer, rate in optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = rate * up_and_down(step, config.num_steps, _WARMUP_STEPS)
-            optimizer.step()
-            optimizer.zero_grad()
-        if (step + 1) % 50 == 0 or step + 1 == config.num_steps:
-            say(f"step {step + 1}/{config.num_steps}  loss {loss.item():.4f}  {time.monotonic() - started:.0f} s")
+
+    def loss() -> torch.Tensor:
+        return refiner_loss(refiner, network, crops(clips, config.batch_size, generator), config.perceptual_weight)
+
+    minimise(refiner, loss, config, say)
     return refiner.eval()
-
-
-def _kernels_and_others(refiner: FrameRefiner) -> tuple[list, list]:
-    """Kernels between the first and the last convolution are Muon's: it learns them several times as fast as AdamW."""
-    kernels = [
-        p for name, p in refiner.named_parameters() if p.ndim == 4 and name.split(".")[0] not in ("first", "last")
-    ]
-    ids = {id(p) for p in kernels}
-    return kernels, [p for p in refiner.parameters() if id(p) not in ids]
 
 
 def refiner_loss(

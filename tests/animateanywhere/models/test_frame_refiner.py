@@ -119,6 +119,15 @@ def test_a_clip_is_refined_unless_that_is_turned_off(tmp_path):
     assert np.array_equal(refined, refine_frames(pipeline.frame_refiner, decoded, shown, inputs.pose_frames))
 
 
+@pytest.mark.parametrize("padding, refined", [("moved", True), ("repeat", False), ("zeros", False)])
+def test_what_is_told_of_refining_is_what_is_done(tmp_path, padding, refined):
+    pipeline = AnimateAnywherePipeline.from_model(str(refined_model(tmp_path)))
+    pipeline.model = replace(pipeline.model, background_padding=padding)
+    clips = [pipeline(random_inputs(), num_inference_steps=1, refine=refine) for refine in (False, True)]
+    assert pipeline.refines(True) is refined is not np.array_equal(*clips)
+    assert not pipeline.refines(False)
+
+
 def test_without_one_nothing_is_refined():
     pipeline = tiny_pipeline()
     pipeline.model = replace(pipeline.model, background_padding="moved")
