@@ -22,13 +22,16 @@ class ConditionInputs:
     pose_frames: np.ndarray  # uint8 [T, H, W, 3], the drawn pose
     prompt: str = ""
     background_frames: np.ndarray | None = None  # uint8 [T, H, W, 3], as the camera sees it; None: it stands
+    person_frames: np.ndarray | None = None  # uint8 [T, H, W, 4], the person's picture moved by the pose
 
     def __post_init__(self):
         size = self.pose_frames.shape[1:]
-        if self.background_frames is not None and self.background_frames.shape != self.pose_frames.shape:
-            raise InputError(
-                f"background_frames are {self.background_frames.shape}, pose frames {self.pose_frames.shape}: expected the same"
-            )
+        for name, channels in (("background_frames", 3), ("person_frames", 4)):
+            frames, expected = getattr(self, name), (*self.pose_frames.shape[:3], channels)
+            if frames is not None and frames.shape != expected:
+                raise InputError(
+                    f"{name} are {frames.shape}, pose frames {self.pose_frames.shape}: expected {expected}"
+                )
         for name in ("reference_image", "background_image"):
             if getattr(self, name).shape != size:
                 raise InputError(

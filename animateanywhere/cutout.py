@@ -150,9 +150,13 @@ def puppet_joints(coco: np.ndarray, confidence: np.ndarray) -> tuple[np.ndarray,
 def completed(joints: np.ndarray, known: np.ndarray, height: np.ndarray) -> np.ndarray:
     """[T, 17, 2] without gaps: what is not `known` [T, 17] hangs from its parent as on somebody who stands upright.
 
-    `height` [T]: standing heights in pixels. Frames without neck and pelvis keep what they have.
+    `height` [T]: standing heights in pixels. Of a head alone everything hangs; frames without neck, pelvis and head keep what they
+    have.
     """
-    whole = joints.copy()
+    whole, known = joints.copy(), known.copy()
+    head_alone = known[:, HEAD] & ~known[:, NECK] & ~known[:, PELVIS]
+    whole[head_alone, NECK] = (joints[:, HEAD] + (UPRIGHT[NECK] - UPRIGHT[HEAD]) * height[:, None])[head_alone]
+    known[head_alone, NECK] = True
     offset = (UPRIGHT[PELVIS] - UPRIGHT[NECK]) * height[:, None]
     whole[:, PELVIS] = np.where(known[:, PELVIS, None], whole[:, PELVIS], whole[:, NECK] + offset)
     whole[:, NECK] = np.where(known[:, NECK, None], whole[:, NECK], whole[:, PELVIS] - offset)

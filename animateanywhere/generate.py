@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from animateanywhere import examples
 from animateanywhere.background_blend import blend_notes
 from animateanywhere.cancel import CancelToken
@@ -17,11 +19,13 @@ from animateanywhere.errors import InputError
 from animateanywhere.filmed_background import filmed_background
 from animateanywhere.latent_grid import FRAME_MULTIPLE, snap_num_frames
 from animateanywhere.media import VideoFrames, check_output_path, cover_crop, read_image, write_video
+from animateanywhere.moved_person import moved_person
 from animateanywhere.pipeline import AnimateAnywherePipeline, Progress
 from animateanywhere.pose.checks import SLOW_FPS
 from animateanywhere.pose.detector import PoseInput, load_pose_input, probe_pose
+from animateanywhere.pose.sequence import PoseSequence
 from animateanywhere.prepared_pose import notes_on, pose_for_person
-from animateanywhere.segmentation import cut_out_person, place_on_canvas
+from animateanywhere.segmentation import cut_out_with_joints, place_on_canvas
 
 
 @dataclass(frozen=True)
@@ -110,10 +114,13 @@ def prepare(
     seed: int,
     on_progress: Callable[[Progress], None],
     cancel: CancelToken,
+    *,
+    refined: bool,
 ) -> tuple[ConditionInputs, tuple[str, ...]]:
     """Read and bring all three inputs to the model's size. Returns them and notes for the person.
 
-    `seed`: the clip's; a background that is moved for the model may move in more ways than one.
+    `seed`: the clip's; a background that is moved for the model may move in more ways than one. `refined`: the frames will be
+    drawn once more, so the person's picture is moved too.
     """
     started = time.monotonic()
 
@@ -123,7 +130,8 @@ def prepare(
 
     size, config = (planned.width, planned.height), request.config
     report("person", 0, 1)
-    human = place_on_canvas(cut_out_person(read_image(request.human)), size, model.reference_canvas)
+    rgba, joints = cut_out_with_joints(read_image(request.human))
+    human = place_on_canvas(rgba, size, model.reference_canvas)
     background = cover_crop(read_image(request.background)[..., :3], size)
     cancel.raise_if_set()
     pose = load_pose_input(
@@ -144,7 +152,22 @@ def prepare(
         num_frames=planned.num_frames, person=config.person, prompt=config.prompt, seed=seed,
     )  # fmt: skip
     notes = (*notes, *aligned, *told, *blend_notes(model, config.background_blend))
-    return ConditionInputs(human, background, frames, config.prompt, moved), notes
+    person = None
+    if refined and pose.sequence is not None:
+        person, unmoved = _moved(rgba, joints, pose.sequence, planned, config.person)
+        notes = (*notes, *unmoved)
+    return ConditionInputs(human, background, frames, config.prompt, moved, person), notes
+
+
+def _moved(
+    rgba: np.ndarray, joints: np.ndarray | None, pose: PoseSequence, planned: GeneratePlan, person: int
+) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    """The person's picture moved by the pose; None where nobody's size can be told, and the note says it."""
+    size = (planned.width, planned.height)
+    try:
+        return moved_person(rgba, joints, pose, size, planned.num_frames, planned.fps, person), ()
+    except InputError as error:
+        return None, (f"frames are refined without the person's picture: {error}",)
 
 
 def _pose_notes(pose: PoseInput, person: int, model: ModelConfig, num_frames: int) -> tuple[str, ...]:
@@ -178,7 +201,8 @@ def generate(
     model, config = pipeline.model, request.config
     planned = plan(request, model)
     seed = random.SystemRandom().randrange(2**31) if config.seed < 0 else config.seed
-    inputs, notes = prepare(request, model, planned, seed, on_progress, cancel)
+    refined = pipeline.refines(config.refine)
+    inputs, notes = prepare(request, model, planned, seed, on_progress, cancel, refined=refined)
     frames = pipeline(
         inputs,
         num_inference_steps=config.num_inference_steps,
@@ -190,8 +214,9 @@ def generate(
         on_progress=on_progress,
         cancel=cancel,
     )
-    if pipeline.refines(config.refine):
-        notes = (*notes, f"{model.name}'s frame refiner has drawn every frame once more (refine)")
+    if refined:
+        seen = "" if inputs.person_frames is None else ", beside the person's picture moved by the pose"
+        notes = (*notes, f"{model.name}'s frame refiner has drawn every frame once more{seen} (refine)")
     video = VideoFrames(frames, model.fps)
     write_video(video, request.output, comment=_comment(request, model, seed) if config.metadata else None)
     seconds = time.monotonic() - started

@@ -172,12 +172,12 @@ class AnimateAnywherePipeline(DiffusionPipeline):
         return velocity_of
 
     def _completed(self, frames: np.ndarray, inputs: ConditionInputs, blend: float | None, refine: bool) -> np.ndarray:
-        """With the detail of the background that the model was shown, and of the pose in each single frame."""
+        """With the detail of the background that the model was shown, and of the pose and the person in each single frame."""
         shown, pose = shown_background(inputs, self.model), inputs.pose_frames
         grid = grid_of(self.vae, self.transformer, len(frames), *frames.shape[2:0:-1])
         frames = blend_background(frames, shown, pose, blend_share(self.model, blend), grid)
         if self.refines(refine):
-            frames = refine_frames(self.frame_refiner, frames, shown, pose)
+            frames = refine_frames(self.frame_refiner, frames, shown, pose, inputs.person_frames)
         return frames
 
     def _unconditional(self, conditions):

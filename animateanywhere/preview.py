@@ -5,22 +5,21 @@ model will make of either, and says so in the picture.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from animateanywhere.cutout import CutOut, take_apart
+from animateanywhere.cutout import CutOut
 from animateanywhere.errors import InputError
 from animateanywhere.geometry.camera_variants import CameraVariant, ImpliedCamera
-from animateanywhere.implied_camera import CameraReader, choose_variant, read_camera, seen_body
+from animateanywhere.implied_camera import CameraReader, choose_variant, read_camera
+from animateanywhere.moved_person import puppet
 from animateanywhere.moving_background import lay_over
 from animateanywhere.place_relief import filmed_place
 from animateanywhere.pose.sequence import PoseSequence
-from animateanywhere.puppet import PuppetMotion, person_layers, puppet_motion
+from animateanywhere.puppet import PuppetMotion, person_layers
 
-_SHARPER = 1.2
-"""The person's picture is kept this much larger than it is shown."""
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _LETTERS = 0.026
 """Of the picture's longer side: height of the label's letters."""
@@ -89,7 +88,7 @@ def plan_draft(
         pose, person=person, reader=reader, num_frames=inputs.num_frames, fps=inputs.fps, prompt=prompt
     )
     chosen, notes = choose_variant(camera, variant, prompt)
-    cutout, motion = _puppet(inputs, pose, person)
+    cutout, motion = puppet(inputs.person, inputs.person_joints, pose, inputs.num_frames, person)
     return Draft(camera, chosen, cutout, motion, inputs.background, (*camera.notes, *notes, *cutout.notes))
 
 
@@ -98,7 +97,7 @@ def person_in_place(inputs: PreviewInputs, person: int = 0) -> np.ndarray:
 
     Raises InputError if the pose has no such person, or shows nobody whose size can be told.
     """
-    cutout, motion = _puppet(inputs, _fitted(inputs), person)
+    cutout, motion = puppet(inputs.person, inputs.person_joints, _fitted(inputs), inputs.num_frames, person)
     shown = np.flatnonzero(motion.shown)
     if not len(shown):
         raise InputError("nobody is seen in the pose, so there is no place to put the person")
@@ -110,17 +109,6 @@ def _fitted(inputs: PreviewInputs) -> PoseSequence:
     """The pose in the place's pixels and the clip's time."""
     height, width = inputs.background.shape[:2]
     return inputs.pose.contained_in((width, height)).resampled(inputs.fps, inputs.num_frames)
-
-
-def _puppet(inputs: PreviewInputs, pose: PoseSequence, person: int) -> tuple[CutOut, PuppetMotion]:
-    motion = puppet_motion(seen_body(_held(pose, inputs.num_frames), person))
-    return take_apart(inputs.person, inputs.person_joints, _SHARPER * float(motion.height_px.max())), motion
-
-
-def _held(pose: PoseSequence, num_frames: int) -> PoseSequence:
-    """`num_frames` frames; a pose that ends sooner stands still in its last frame."""
-    held = np.minimum(np.arange(num_frames), pose.num_frames - 1)
-    return replace(pose, joints_px=pose.joints_px[held], confidence=pose.confidence[held])
 
 
 def _label(picture: np.ndarray, words: str) -> None:

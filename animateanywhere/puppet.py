@@ -25,6 +25,8 @@ from animateanywhere.errors import InputError
 from animateanywhere.geometry.body_motion import SeenBody, observe, smoothed
 from animateanywhere.skinning import Placing, draw_bent
 
+_BETWEEN_EARS, _NOSE_BEFORE_EARS, _EARS_ABOVE_SHOULDERS = 0.095, 0.08, 0.13
+"""In standing heights, as stage world's people have them: what tells the size of somebody who is seen from the shoulders up."""
 _LONGEST_GAP_S = 0.6
 """A joint that is not found for so long is bridged by a straight line; longer, it hangs from its parent."""
 _CALM_S = 0.25
@@ -68,22 +70,27 @@ class PuppetMotion:
 def puppet_motion(body: SeenBody) -> PuppetMotion:
     """From one person's joints. Raises InputError if nobody is seen whose size can be told."""
     motion = observe(body)
-    if not np.isfinite(motion.height_px).any():
-        raise InputError("the pose shows nobody whose size can be told: give one that shows shoulders or legs")
+    height = motion.height_px if np.isfinite(motion.height_px).any() else _height_by_head(body)
+    if not np.isfinite(height).any():
+        raise InputError(
+            "the pose shows nobody whose size can be told: give one that shows head and shoulders, or legs"
+        )
     joints, known = puppet_joints(body.joints_px.astype(np.float64), body.confidence)
     joints, known = _bridged(joints, known, max(1, round(_LONGEST_GAP_S * body.fps)))
-    height, facing = (smoothed(_held(curve), _CALM_S * body.fps) for curve in (motion.height_px, motion.facing))
-    shown = known[:, NECK] | known[:, PELVIS]
+    height, facing = (smoothed(_held(curve), _CALM_S * body.fps) for curve in (height, motion.facing))
+    shown = known[:, [NECK, PELVIS, HEAD]].any(1)
     return PuppetMotion(completed(joints, known, height), height, facing, _from_behind(facing), shown)
 
 
-def person_layers(cutout: CutOut, motion: PuppetMotion, size: tuple[int, int]) -> Iterator[np.ndarray]:
+def person_layers(
+    cutout: CutOut, motion: PuppetMotion, size: tuple[int, int], grey: bool = True
+) -> Iterator[np.ndarray]:
     """Yield uint8 [H, W, 4], one per frame of `motion`, for pictures of `size` (W, H): straight alpha, 0 around the person.
 
-    Bones that the cut-out's picture does not show are grey; a soft shadow lies under the feet.
+    Bones that the cut-out's picture does not show are grey, or without `grey` missing; a soft shadow lies under the feet.
     """
     pieces = {piece.bone.name: piece for piece in cutout.pieces}
-    unseen = _unseen(pieces)
+    unseen = _unseen(pieces) if grey else {}
     for frame in range(len(motion.joints)):
         canvas = np.zeros((size[1], size[0], 4), np.uint8)
         if motion.shown[frame]:
@@ -99,6 +106,18 @@ def person_layers(cutout: CutOut, motion: PuppetMotion, size: tuple[int, int]) -
                 if bone.name in pieces:
                     _draw_bent(canvas, pieces[bone.name], placings)
         yield _straight(canvas)
+
+
+def _height_by_head(body: SeenBody) -> np.ndarray:
+    """float64 [T]: standing heights in pixels by the head's size and the neck's length; NaN where too little of them is seen."""
+    nose, ears, shoulders = body.at(0), body.at(3, 4), body.at(5, 6)
+    # The head is a box that turns: from the side the nose stands out as far as the ears lie apart from the front.
+    apart, before = (np.linalg.norm(v, axis=1) for v in (body.at(3) - body.at(4), nose - ears))
+    turned = np.hypot(apart / _BETWEEN_EARS, before / _NOSE_BEFORE_EARS)
+    above = np.linalg.norm(ears - shoulders, axis=1) / _EARS_ABOVE_SHOULDERS
+    told = np.stack([turned, above])
+    counted = np.isfinite(told)
+    return np.where(counted.any(0), np.where(counted, told, 0).sum(0) / np.maximum(counted.sum(0), 1), np.nan)
 
 
 def _from_behind(facing: np.ndarray) -> np.ndarray:

@@ -31,7 +31,8 @@ FLOORS |= {"checkpoint": 4, "conditioning": 3, "losses": 3, "perceptual": 3, "ov
 FLOORS |= {"epipolar_rows": 3, "epipolar_loss": 3, "epipolar_loss_triton": 3}
 FLOORS |= {"prepared_pose": 3, "patch_fill": 1, "clean_background": 3}
 FLOORS |= {"epipolar_view": 3, "epipolar_scene": 3, "clip_camera": 3}
-FLOORS |= {"implied_camera": 3, "skinning": 3, "cutout": 3, "puppet": 4, "moving_background": 3, "preview_files": 6}
+FLOORS |= {"implied_camera": 3, "skinning": 3, "cutout": 3, "puppet": 4, "moved_person": 4}
+FLOORS |= {"moving_background": 3, "preview_files": 6}
 FLOORS |= {"place_relief": 3, "background_blend": 1}
 FLOORS |= {
     "filmed_background": 5,

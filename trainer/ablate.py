@@ -13,7 +13,6 @@ from trainer.ablation.runs import Measured, Stop, measured_row
 from trainer.ablation.settings import AblationConfig
 from trainer.ablation.starts import start_model
 from trainer.ablation.tables import TABLES, Row, Table
-from trainer.beside import BESIDE
 from trainer.evaluate import without_nan
 from trainer.held_out import high_motion_seeds, kept_clip
 from trainer.metrics.table import Metric, choose_metrics
@@ -82,17 +81,15 @@ def _table(
 ) -> list[Line]:
     """Seed by seed, so that a table that was stopped has whole comparisons."""
     measured: dict[str, list[Measured]] = {}
-    missing = {row.name: BESIDE[row.beside].missing() for row in table.rows if row.beside}
-    rows = [row for row in table.rows if not missing.get(row.name)]
     for seed in range(config.seeds):
-        for row in rows:
+        for row in table.rows:
             if row.beside and seed:
                 continue  # nothing in it is drawn
             stop.token.raise_if_set()
             one = _row(row, config, seed, output, clips, stop)
             measured.setdefault(row.name, []).append(one)
             report(f"{row.name}, training {seed + 1}/{config.seeds}: {one.train_seconds:.0f} s of steps, measured")
-    return lines_of(table, measured, missing)
+    return lines_of(table, measured)
 
 
 def _row(row: Row, config: AblationConfig, seed: int, output: Path, clips: _Clips, stop: Stop) -> Measured:

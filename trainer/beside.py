@@ -1,6 +1,5 @@
 """What stands beside a model's clips in a table: the explicit way without a model, a ceiling, and wrong ways that must lose."""
 
-import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -8,15 +7,10 @@ import numpy as np
 import torch
 
 from animateanywhere.conditioning import decode_latents, encode_frames
-from animateanywhere.config import ModelConfig
 from animateanywhere.errors import InputError
 from animateanywhere.pipeline import AnimateAnywherePipeline
 from animateanywhere.preview import PreviewInputs, plan_draft
-from animateanywhere.segmentation import cut_out_with_joints
 from trainer.held_out import HeldOutClip
-
-_FLAT = 6
-"""Levels that the canvas may be off by."""
 
 
 @dataclass(frozen=True)
@@ -27,28 +21,18 @@ class Beside:
     meaning: str
     make: Callable[[HeldOutClip, AnimateAnywherePipeline, str], np.ndarray]
     """From the clip, the model beside which it stands and the prompt: uint8 [T, H, W, 3]."""
-    missing: Callable[[], str] = lambda: ""
-    """Why it cannot be had; empty if it can."""
 
 
 def _geometric(held_out: HeldOutClip, _, prompt: str) -> np.ndarray:
     clip = held_out.clip
-    person, joints = cut_out_with_joints(_off_the_canvas(clip.reference.numpy()))
-    inputs = PreviewInputs(person, joints, clip.background.numpy(), held_out.pose, len(clip.video), clip.fps)
+    person = held_out.person
+    inputs = PreviewInputs(
+        person.rgba, person.joints, clip.background.numpy(), held_out.pose, len(clip.video), clip.fps
+    )
     try:
         return np.stack(list(plan_draft(inputs, prompt=prompt).pictures()))
     except InputError:  # nobody in the pose whose size can be told: no camera to read off
         return held_out.frozen
-
-
-def _off_the_canvas(reference: np.ndarray) -> np.ndarray:
-    """uint8 [H, W, 4] of a person on the flat canvas."""
-    away = np.abs(reference.astype(np.int16) - ModelConfig.reference_canvas).max(-1)
-    return np.dstack([reference, np.where(away > _FLAT, 255, 0).astype(np.uint8)])
-
-
-def _detector_missing() -> str:
-    return "" if importlib.util.find_spec("mediapipe") else "it finds the joints of the person's picture with mediapipe"
 
 
 @torch.no_grad()
@@ -64,7 +48,6 @@ BESIDE = {
             "no model: camera regressed from the pose and the prompt, background moved by geometry, cut-out moved by the pose; the "
             "background stands where no camera can be read",
             _geometric,
-            _detector_missing,
         ),
         Beside("truth", "the true clip: what is lost in the measuring", lambda held_out, *_: held_out.video),
         Beside("vae", "the true clip through the model's VAE: no denoiser can do better", _through_vae),
@@ -78,14 +61,12 @@ BESIDE = {
 
 
 def choose_beside(wanted: str | None) -> tuple[Beside, ...]:
-    """Rows by names with commas between; None: the geometric one if it can be had. Raises InputError on others."""
+    """Rows by names with commas between; None: the geometric one. Raises InputError on others."""
     if wanted is None:
-        return tuple(row for row in (BESIDE["geometric"],) if not row.missing())
+        return (BESIDE["geometric"],)
     chosen = []
     for name in dict.fromkeys(part.strip() for part in wanted.split(",") if part.strip()):
         if name not in BESIDE:
             raise InputError(f"beside {name!r}: expected names of {', '.join(BESIDE)}, with commas between")
-        if BESIDE[name].missing():
-            raise InputError(f"beside {name}: {BESIDE[name].missing()}; leave it out")
         chosen.append(BESIDE[name])
     return tuple(chosen)

@@ -262,8 +262,10 @@ class FrameRefinerConfig:
 
     model: str = "mini"
     """The model whose frames are to be refined: 'mini', a model folder, or a Hub id."""
-    num_clips: int = 300
+    num_clips: int = 400
     """Stage-world clips of the training split."""
+    first_clip: int = 0
+    """Number of the first of them: where another run's rendered clips begin, they are shared."""
     num_steps: int = 5000
     """Optimizer steps."""
     batch_size: int = 16

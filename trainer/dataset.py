@@ -21,11 +21,14 @@ from trainer.config import DataConfig
 from trainer.latent_cache import LATENTS, MOVED
 from trainer.shares import Share
 from trainer.stage_world.clip import StageClip
-from trainer.stage_world.render import render_clip
+from trainer.stage_world.reference import ReferencePicture
+from trainer.stage_world.render import render_clip, render_person_picture
 from trainer.stage_world.seeds import split_seeds
 from trainer.training_clip import TrainingClip, read_tensors
 from trainer.workers import WORTH_A_PROCESS, in_processes
 
+_PHOTOGRAPH = 3
+"""Times the model's size: people who fill the clip's frame are not shown larger than their picture is."""
 POSE_CROP, REFERENCE_CROP = 0, 1
 """Of 6 equally likely sources of the VAE's crops; the others are video."""
 
@@ -59,10 +62,19 @@ def _render_to(clip: tuple[int, Path], data: DataConfig, model: ModelConfig) -> 
 
 def render_training_clip(seed: int, data: DataConfig, model: ModelConfig, textures: str = "auto") -> StageClip:
     """One clip at the model's size; the seed also decides the orientation. `textures`: as in `render_clip`."""
+    return render_clip(seed, textures=textures, **_as_drawn(seed, data, model))
+
+
+def render_training_person(seed: int, data: DataConfig, model: ModelConfig, textures: str = "auto") -> ReferencePicture:
+    """The picture of the person of that clip, as large as a photograph that somebody gives, and its joints."""
+    return render_person_picture(seed, scale=_PHOTOGRAPH, textures=textures, **_as_drawn(seed, data, model))
+
+
+def _as_drawn(seed: int, data: DataConfig, model: ModelConfig) -> dict:
     width, height = clip_size(seed, data, model)
-    return render_clip(
-        seed, num_frames=model.num_frames, width=width, height=height, fps=model.fps,
-        textures=textures, framing=framing_of(seed, data), bow=_spread(seed, _BOWED) < data.bowed_share,
+    return dict(
+        num_frames=model.num_frames, width=width, height=height, fps=model.fps,
+        framing=framing_of(seed, data), bow=_spread(seed, _BOWED) < data.bowed_share,
     )  # fmt: skip
 
 

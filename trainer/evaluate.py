@@ -61,8 +61,6 @@ class Report:
     """Of making one video."""
     mean: dict[str, float]
     share_above_frozen: float
-    not_available: dict[str, str]
-    """What should stand beside the model and cannot, and why."""
     metrics: tuple[MetricSummary, ...]
     clips: tuple[ClipScore, ...]
 
@@ -86,7 +84,8 @@ def evaluate(
         held_out = HeldOutClip.render(seed, pipeline.model)
         prompt = held_out.clip.caption if config.prompted else config.prompt
         started = time.monotonic()
-        inputs = [condition_inputs(held_out.clip, pipeline.model, prompt, draw) for draw in range(config.seeds)]
+        person = held_out.person if pipeline.refines(config.refine) else None
+        inputs = [condition_inputs(held_out.clip, pipeline.model, prompt, draw, person) for draw in range(config.seeds)]
         made = [_make(pipeline, one, config, draw) for draw, one in enumerate(inputs)]
         seconds += time.monotonic() - started
         beside = {row.name: row.make(held_out, pipeline, prompt) for row in others}
@@ -136,7 +135,6 @@ def _report(
         seconds_per_clip=seconds,
         mean={name: round(float(np.mean(values)), 3) if values else math.nan for name, values in told.items()},
         share_above_frozen=float(np.mean([s.model > s.frozen for s in scores])),
-        not_available={row.name: row.missing() for row in BESIDE.values() if row.missing()},
         metrics=board.summary(),
         clips=tuple(scores),
     )
@@ -158,7 +156,6 @@ def metrics_table(report: Report) -> str:
     width = max([12, *(len(m.name) for m in report.metrics)])
     lines = [f"{name} on {report.num_clips} {report.split} clips, means; frozen: the background picture repeated"]
     lines += [f"  {other}: {BESIDE[other].meaning}" for other in others]
-    lines += [f"  {other}: not available, {reason}" for other, reason in report.not_available.items()]
     heads = " ".join(f"{head[:12]:>12}" for head in (name, "frozen", *others))
     lines.append(f"  {'metric':<{width}} {heads}  clips  better  unit, what is better, what it is")
     for m in report.metrics:

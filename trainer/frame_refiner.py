@@ -6,7 +6,8 @@ Legend: N crops, S their side.
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -15,11 +16,11 @@ from safetensors.torch import save_file
 from animateanywhere.checkpoint import WEIGHTS
 from animateanywhere.errors import InputError
 from animateanywhere.model_folder import REFINER, read_info, resolve_model, write_settings
-from animateanywhere.models.frame_refiner import FrameRefiner
+from animateanywhere.models.frame_refiner import FrameRefiner, person_input
 from animateanywhere.perceptual import STAGE_WORLD, PerceptualNetwork, load_perceptual_network, perceptual_loss
 from animateanywhere.pipeline import load_pipeline
 from trainer.config import DataConfig, FrameRefinerConfig
-from trainer.dataset import CROP_PX, stage_world_clips
+from trainer.dataset import CROP_PX, render_training_person, stage_world_clips
 from trainer.latent_cache import cache_latents
 from trainer.new_folder import new_folder
 from trainer.perceptual.changes import relit
@@ -31,6 +32,8 @@ _LIKE_MINI = dict(near_share=0.2, bowed_share=0.3)
 _ON_PERSON = 0.75
 """Share of crops around a person: the background is nearly right already."""
 _OFF_CENTRE_PX = 12
+_WITHOUT_PICTURE = 0.08
+"""Share of crops that do not show the person's moved picture: where a pose does not tell their size, it is missing in inference."""
 _SMALLEST = 0.02
 """Of the range -1 to 1: differences below it count by their squares."""
 
@@ -53,11 +56,14 @@ def train_frame_refiner(config: FrameRefinerConfig, output: Path, say: Callable[
         )
     with new_folder(output) as draft:
         pipeline = load_pipeline(config.model)
-        data = DataConfig(num_clips=config.num_clips, folder=config.data_folder, **_LIKE_MINI)
+        data = DataConfig(
+            num_clips=config.num_clips, first_clip=config.first_clip, folder=config.data_folder, **_LIKE_MINI
+        )
         every = lambda what: lambda done: say(f"{what} {done}/{config.num_clips}") if done % 25 == 0 else None  # noqa: E731
         clips = stage_world_clips(data, info.model, "train", every("render"), os.cpu_count() or 1)
         latents = cache_latents(clips, pipeline.vae, info.model, every("encode"))
-        spoilt = spoilt_clips(pipeline, info, clips, latents, every("spoil"))
+        person_of = partial(render_training_person, data=data, model=info.model)
+        spoilt = spoilt_clips(pipeline, info, clips, latents, person_of, every("spoil"))
         refiner = fit(spoilt, config, say)
         for part in info.parts:
             if part != REFINER:
@@ -85,19 +91,29 @@ def fit(clips: list[SpoiltClip], config: FrameRefinerConfig, say: Callable[[str]
     return refiner.eval()
 
 
+@dataclass(frozen=True)
+class Crops:
+    """Crops of `SpoiltClip`s, float32 in [-1, 1]."""
+
+    frames: torch.Tensor  # [N, 3, S, S], and so the next three
+    shown: torch.Tensor
+    pose: torch.Tensor
+    truth: torch.Tensor
+    moved: torch.Tensor  # [N, 4, S, S], colour multiplied by alpha
+
+
 def refiner_loss(
-    refiner: FrameRefiner, network: PerceptualNetwork, crop: torch.Tensor, perceptual_weight: float
+    refiner: FrameRefiner, network: PerceptualNetwork, crop: Crops, perceptual_weight: float
 ) -> torch.Tensor:
-    """Of crops `[4, N, 3, S, S]` in [-1, 1], in the order of `crops`: how far off the refined ones are; 0-d."""
-    frames, shown, pose, truth = crop
-    refined = refiner(frames, shown, pose)
-    off = ((refined - truth).square() + _SMALLEST**2).sqrt().mean()
-    nowhere = torch.zeros_like(truth[:, 0], dtype=torch.bool)
-    return off + perceptual_weight * perceptual_loss(network, refined, truth, nowhere)
+    """How far off the refined crops are; 0-d."""
+    refined = refiner(crop.frames, crop.shown, crop.pose, crop.moved)
+    off = ((refined - crop.truth).square() + _SMALLEST**2).sqrt().mean()
+    nowhere = torch.zeros_like(crop.truth[:, 0], dtype=torch.bool)
+    return off + perceptual_weight * perceptual_loss(network, refined, crop.truth, nowhere)
 
 
-def crops(clips: list[SpoiltClip], count: int, generator: torch.Generator) -> torch.Tensor:
-    """Frames, backgrounds shown, poses and true frames, float32 `[4, N, 3, S, S]` in [-1, 1]; light and side vary."""
+def crops(clips: list[SpoiltClip], count: int, generator: torch.Generator) -> Crops:
+    """`count` of them, from anywhere; light and side vary."""
     side = min(CROP_PX, *(length for clip in clips for length in clip.person.shape[1:]))
     chosen = []
     for _ in range(count):
@@ -105,11 +121,13 @@ def crops(clips: list[SpoiltClip], count: int, generator: torch.Generator) -> to
         t = _draw(len(clip.truth), generator)
         top, left = _corner(clip.person[t], side, generator)
         window = (t, slice(None), slice(top, top + side), slice(left, left + side))
-        crop = torch.stack([part[window] for part in (clip.frames, clip.shown, clip.pose, clip.truth)])
+        moved = clip.moved[window] * (torch.rand((), generator=generator) >= _WITHOUT_PICTURE)
+        crop = torch.cat([clip.frames[window], clip.shown[window], clip.pose[window], clip.truth[window], moved])
         chosen.append(crop.flip(-1) if _draw(2, generator) else crop)
-    frames, shown, pose, truth = torch.stack(chosen, dim=1).float() / 255
-    frames, shown, truth = (part.clamp(0, 1) for part in relit([frames, shown, truth], generator))
-    return torch.stack([frames, shown, pose, truth]) * 2 - 1
+    frames, shown, pose, truth, colour, alpha = torch.stack(chosen).float().div(255).split([3, 3, 3, 3, 3, 1], dim=1)
+    frames, shown, truth, colour = (part.clamp(0, 1) for part in relit([frames, shown, truth, colour], generator))
+    moved = person_input(torch.cat([colour, alpha], dim=1))
+    return Crops(*(part * 2 - 1 for part in (frames, shown, pose, truth)), moved)
 
 
 def _corner(person: torch.Tensor, side: int, generator: torch.Generator) -> tuple[int, int]:

@@ -1,6 +1,7 @@
 """Stage-world clips that no training saw, with all that a model is asked and all that its answer is held against."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -8,12 +9,15 @@ import torch
 
 from animateanywhere.conditioning import ConditionInputs
 from animateanywhere.config import ModelConfig
+from animateanywhere.errors import InputError
 from animateanywhere.filmed_background import filmed_background
 from animateanywhere.geometry.cameras import CameraPath
+from animateanywhere.moved_person import moved_person
 from animateanywhere.pose.sequence import PoseSequence
 from trainer.config import DataConfig
-from trainer.dataset import clip_size, render_training_clip
+from trainer.dataset import clip_size, render_training_clip, render_training_person
 from trainer.metrics.table import Truth
+from trainer.stage_world.reference import ReferencePicture
 from trainer.stage_world.seeds import split_seeds
 from trainer.stage_world.take import film, plan_take
 from trainer.training_clip import TrainingClip, read_tensors, write_whole
@@ -26,6 +30,8 @@ class HeldOutClip:
     """A clip of the validation or test split at a model's size."""
 
     seed: int
+    model: ModelConfig
+    """At whose size it is."""
     clip: TrainingClip
     background_depth: np.ndarray
     """float32 [T, H, W], metres, without the person."""
@@ -34,7 +40,12 @@ class HeldOutClip:
     def render(cls, seed: int, model: ModelConfig) -> "HeldOutClip":
         """Photographs depend on what is installed; without them the same clips come out on every machine."""
         stage = render_training_clip(seed, DataConfig(), model, textures="procedural")
-        return cls(seed, TrainingClip.from_stage(stage), stage.background_depth)
+        return cls(seed, model, TrainingClip.from_stage(stage), stage.background_depth)
+
+    @cached_property
+    def person(self) -> ReferencePicture:
+        """The picture of the person as a visitor gives it: larger than the model is shown it, its joints found."""
+        return render_training_person(self.seed, DataConfig(), self.model, textures="procedural")
 
     @property
     def video(self) -> np.ndarray:
@@ -60,11 +71,26 @@ class HeldOutClip:
         return Truth(self.video, person, self.cameras, self.background_depth, prompt, self.clip.caption)
 
 
-def condition_inputs(clip: TrainingClip, model: ModelConfig, prompt: str = "", seed: int = 0) -> ConditionInputs:
-    """The clip's own person, background and pose as a model takes them, and words. `seed`: the one that makes the clip."""
-    background = clip.background.numpy()
-    moved, _ = filmed_background(background, clip.pose, model, num_frames=len(clip.video), prompt=prompt, seed=seed)
-    return ConditionInputs(clip.reference.numpy(), background, clip.pose_frames(model.pose_style), prompt, moved)
+def condition_inputs(
+    clip: TrainingClip, model: ModelConfig, prompt: str = "", seed: int = 0, person: ReferencePicture | None = None
+) -> ConditionInputs:
+    """The clip's own person, background and pose as a model takes them, and words.
+
+    `seed`: the one that makes the clip. `person`: the picture that a frame refiner is to know them from; None: it does not.
+    """
+    background, num_frames = clip.background.numpy(), len(clip.video)
+    moved, _ = filmed_background(background, clip.pose, model, num_frames=num_frames, prompt=prompt, seed=seed)
+    drawn = clip.pose_frames(model.pose_style)
+    seen = None if person is None else person_frames(person.rgba, person.joints, clip)
+    return ConditionInputs(clip.reference.numpy(), background, drawn, prompt, moved, seen)
+
+
+def person_frames(rgba: np.ndarray, joints: np.ndarray, clip: TrainingClip) -> np.ndarray | None:
+    """uint8 [T, H, W, 4]: a picture of the person moved by the clip's pose; None where nobody is seen whose size can be told."""
+    try:
+        return moved_person(rgba, joints, clip.pose, clip.size, len(clip.video), clip.fps)
+    except InputError:
+        return None
 
 
 def kept_clip(seed: int, model: ModelConfig, folder: Path) -> HeldOutClip:
@@ -74,7 +100,7 @@ def kept_clip(seed: int, model: ModelConfig, folder: Path) -> HeldOutClip:
         made = HeldOutClip.render(seed, model)
         made.clip.save(path)
         write_whole(depth, {_DEPTH: torch.as_tensor(made.background_depth)}, {})
-    return HeldOutClip(seed, TrainingClip.load(path), read_tensors(depth)[0][_DEPTH].numpy())
+    return HeldOutClip(seed, model, TrainingClip.load(path), read_tensors(depth)[0][_DEPTH].numpy())
 
 
 def high_motion_seeds(model: ModelConfig, split: str, num_clips: int) -> list[int]:

@@ -224,10 +224,11 @@ def test_a_model_may_see_the_background_moved(pipeline):
     assert torch.equal(*padded)  # others do not look at it
 
 
-def test_a_moved_background_of_another_length_is_refused():
+@pytest.mark.parametrize("name, channels", [("background_frames", 3), ("person_frames", 4)])
+def test_moved_pictures_of_another_length_are_refused(name, channels):
     inputs = random_inputs(num_frames=16)
-    with pytest.raises(InputError, match="expected the same"):
-        replace(inputs, background_frames=inputs.pose_frames[:8])
+    with pytest.raises(InputError, match=rf"{name} are \(8, 32, 64, {channels}\).*expected \(16, 32, 64, {channels}\)"):
+        replace(inputs, **{name: np.zeros((8, 32, 64, channels), np.uint8)})
 
 
 def test_components_come_back_in_evaluation_mode_and_frozen(tmp_path):

@@ -15,7 +15,7 @@ from animateanywhere.perceptual import STAGE_WORLD, load_perceptual_network
 from animateanywhere.pipeline import AnimateAnywherePipeline
 from tests.tiny import TINY_MODEL, make_tiny_model, tiny_components
 from trainer.config import DataConfig, FrameRefinerConfig
-from trainer.dataset import stage_world_clips
+from trainer.dataset import render_training_person, stage_world_clips
 from trainer.frame_refiner import crops, fit, refiner_loss, train_frame_refiner
 from trainer.latent_cache import cache_latents
 from trainer.spoilt_clips import spoil, spoilt_clips
@@ -25,8 +25,15 @@ MODEL = replace(TINY_MODEL, background_padding="moved", background_blend=0.8)
 NUM_CLIPS = 3
 
 
+DATA = DataConfig(num_clips=NUM_CLIPS, portrait_share=0.4)
+
+
 def nothing(*_):
     pass
+
+
+def person_of(seed: int):
+    return render_training_person(seed, DATA, MODEL)
 
 
 @pytest.fixture(scope="module")
@@ -43,14 +50,13 @@ def pipeline(place):
 
 @pytest.fixture(scope="module")
 def files(place, pipeline):
-    data = DataConfig(num_clips=NUM_CLIPS, folder=str(place / "data"), portrait_share=0.4)
-    clips = stage_world_clips(data, MODEL, "train", nothing)
+    clips = stage_world_clips(replace(DATA, folder=str(place / "data")), MODEL, "train", nothing)
     return clips, cache_latents(clips, pipeline.vae, MODEL, nothing)
 
 
 @pytest.fixture(scope="module")
 def spoilt(place, pipeline, files):
-    return spoilt_clips(pipeline, read_info(place / "model"), *files, nothing)
+    return spoilt_clips(pipeline, read_info(place / "model"), *files, person_of, nothing)
 
 
 def test_a_spoilt_clip_lies_beside_its_truth(spoilt, files):
@@ -66,7 +72,7 @@ def test_what_is_made_is_kept_and_repeats_itself(place, pipeline, files, spoilt)
     kept = sorted((place / "data").rglob("spoilt-*/*.safetensors"))
     assert len(kept) == NUM_CLIPS
     stamps = [path.stat().st_mtime_ns for path in kept]
-    again = spoilt_clips(pipeline, read_info(place / "model"), *files, nothing)
+    again = spoilt_clips(pipeline, read_info(place / "model"), *files, person_of, nothing)
     assert [path.stat().st_mtime_ns for path in kept] == stamps
     assert all(torch.equal(a.frames, b.frames) for a, b in zip(again, spoilt, strict=True))
     assert np.array_equal(spoil(pipeline, files[1][0], 5), spoil(pipeline, files[1][0], 5))
@@ -89,13 +95,41 @@ def test_less_noise_leaves_more_of_the_clip(pipeline, files, monkeypatch):
     assert off[1] < 0.5 * off[0]
 
 
-def test_crops_are_the_same_place_in_all_four_pictures(spoilt):
-    same = [replace(clip, frames=clip.truth, shown=clip.truth) for clip in spoilt]
-    frames, shown, pose, truth = crops(same, 12, torch.Generator().manual_seed(0))
-    assert frames.shape == (12, 3, 32, 32) and truth.abs().max() <= 1
-    assert torch.equal(frames, truth) and torch.equal(shown, truth)
-    black = (pose == -1).all(1)
+def test_crops_are_the_same_place_in_all_five_pictures(spoilt):
+    opaque = [torch.cat([clip.truth, torch.full_like(clip.truth[:, :1], 255)], dim=1) for clip in spoilt]
+    same = [
+        replace(clip, frames=clip.truth, shown=clip.truth, moved=moved)
+        for clip, moved in zip(spoilt, opaque, strict=True)
+    ]
+    made = crops(same, 40, torch.Generator().manual_seed(0))
+    assert made.frames.shape == (40, 3, 32, 32) and made.truth.abs().max() <= 1
+    assert torch.equal(made.frames, made.truth) and torch.equal(made.shown, made.truth)
+    seen = (made.moved[:, 3] == 1).all((1, 2))
+    assert torch.allclose(made.moved[seen, :3], made.truth[seen], atol=1e-6)
+    assert (made.moved[~seen] == -1).all() and 0 < int((~seen).sum()) < 10  # some crops lack the person's picture
+    black = (made.pose == -1).all(1)
     assert black.any() and not black.all()  # light is not changed where a pose is drawn
+
+
+def test_the_moved_picture_lies_on_the_person(spoilt, files):
+    """More of it inside the person than beside, and nearer to the truth there than the background is."""
+    for clip in spoilt:
+        solid = clip.moved[:, 3] > 200
+        assert solid.any() and (solid & clip.person).sum() > 2 * (solid & ~clip.person).sum()
+        both = (solid & clip.person)[:, None].expand_as(clip.truth)
+        off = [(picture[both].float() - clip.truth[both]).abs().mean() for picture in (clip.moved[:, :3], clip.shown)]
+        assert off[0] < off[1]
+
+
+def test_somebody_whose_size_cannot_be_told_has_no_moved_picture(pipeline, files, monkeypatch):
+    from trainer import spoilt_clips as module
+
+    blind = replace(TrainingClip.load(files[0][0]), joint_confidence=torch.zeros(8, 133))
+    monkeypatch.setattr(module.TrainingClip, "load", lambda path: blind)
+    (clip,) = spoilt_clips(
+        pipeline, read_info(files[0][0].parents[2] / "model"), *(part[:1] for part in files), person_of, nothing
+    )
+    assert not clip.moved.any() and clip.moved.shape == (8, 4, *clip.truth.shape[2:])
 
 
 def test_most_crops_show_the_person(spoilt):
@@ -103,9 +137,10 @@ def test_most_crops_show_the_person(spoilt):
     person = torch.zeros(8, 64, 640, dtype=torch.bool)
     person[:, 20:50, 10:20] = True
     blank = torch.zeros(8, 3, 64, 640, dtype=torch.uint8)
-    clip = replace(spoilt[0], frames=blank, shown=blank, truth=blank, person=person)
+    moved = torch.zeros(8, 4, 64, 640, dtype=torch.uint8)
+    clip = replace(spoilt[0], frames=blank, shown=blank, truth=blank, moved=moved, person=person)
     clip = replace(clip, pose=(person[:, None] * torch.ones(1, 3, 1, 1) * 255).to(torch.uint8))
-    _, _, pose, _ = crops([clip], 200, torch.Generator().manual_seed(0))
+    pose = crops([clip], 200, torch.Generator().manual_seed(0)).pose
     assert 0.7 < float((pose > 0).flatten(1).any(1).float().mean()) < 0.9
 
 
@@ -152,3 +187,17 @@ def test_models_that_cannot_have_one_are_refused(place, tmp_path):
     assert not (tmp_path / "out").exists()
     with pytest.raises(InputError, match="expected at least 1"):
         FrameRefinerConfig(num_steps=0)
+
+
+def test_some_pictures_show_half_a_body(monkeypatch):
+    from trainer import spoilt_clips as module
+
+    picture = person_of(0)
+    covered = []
+    for share in (0.0, 1.0):
+        monkeypatch.setattr(module, "_HALF_BODY", share)
+        rgba, joints = module._as_found(picture, np.random.default_rng(3))
+        seen, found = rgba[..., 3].any(1).nonzero()[0], joints[joints[:, 2] > 0, 1]
+        covered.append(float(np.ptp(seen) / np.ptp(np.nonzero(picture.mask)[0])))
+        assert found.max() <= seen.max() + 8 and 0 < np.abs(joints[:, :2] - picture.joints[:, :2]).mean() < 4
+    assert covered[0] == 1 and 0.3 < covered[1] < 0.9

@@ -6,7 +6,7 @@ import pytest
 from tests.tiny import TINY_MODEL
 from trainer.config import DataConfig
 from trainer.dataset import render_training_clip
-from trainer.held_out import HeldOutClip, high_motion_seeds, kept_clip
+from trainer.held_out import HeldOutClip, condition_inputs, high_motion_seeds, kept_clip
 from trainer.stage_world.seeds import SPLIT_SIZE, split_seeds
 
 FIRST_TEST_SEED = 2 * SPLIT_SIZE
@@ -22,6 +22,17 @@ def test_a_kept_clip_is_the_rendered_one(tmp_path):
     truth = kept.truth("the camera rises")
     assert truth.prompt == "the camera rises" and truth.caption == rendered.clip.caption
     assert (kept.frozen == kept.frozen[:1]).all() and kept.frozen.shape == kept.video.shape
+
+
+def test_a_clip_s_person_is_known_from_a_larger_picture():
+    held_out = HeldOutClip.render(FIRST_TEST_SEED, TINY_MODEL)
+    picture, reference = held_out.person, held_out.clip.reference.numpy()
+    assert picture.rgb.shape == (3 * reference.shape[0], 3 * reference.shape[1], 3) and held_out.person is picture
+    plain = condition_inputs(held_out.clip, TINY_MODEL)
+    known = condition_inputs(held_out.clip, TINY_MODEL, person=picture)
+    assert plain.person_frames is None and known.person_frames.shape == (*held_out.video.shape[:3], 4)
+    solid, person = known.person_frames[..., 3] > 200, held_out.clip.human_mask.numpy()
+    assert (solid & person).sum() > 2 * (solid & ~person).sum() > 0
 
 
 def test_high_motion_is_chosen_as_in_the_paper():

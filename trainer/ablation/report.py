@@ -32,8 +32,6 @@ class Line:
     """One row with all its numbers."""
 
     name: str
-    missing: str
-    """Why it was not measured; empty if it was."""
     cells: dict[str, Cell]
     paper: Mapping[str, float]
     seconds_per_clip: float
@@ -47,15 +45,15 @@ def scores_of(trainings: Sequence[Measured], metric: str) -> np.ndarray:
     return np.array([[math.nan if v is None else v for v in one.metrics[metric]] for one in trainings], np.float64)
 
 
-def lines_of(table: Table, measured: Mapping[str, Sequence[Measured]], missing: Mapping[str, str]) -> list[Line]:
+def lines_of(table: Table, measured: Mapping[str, Sequence[Measured]]) -> list[Line]:
     """`measured`: trainings by row. A row that is the same in every training is compared with each of the reference's."""
     reference = measured.get(table.reference, ())
-    return [_line(row, measured.get(row.name, ()), reference, missing.get(row.name, "")) for row in table.rows]
+    return [_line(row, measured.get(row.name, ()), reference) for row in table.rows]
 
 
-def _line(row: Row, trainings: Sequence[Measured], reference: Sequence[Measured], missing: str) -> Line:
+def _line(row: Row, trainings: Sequence[Measured], reference: Sequence[Measured]) -> Line:
     if not trainings:
-        return Line(row.name, missing, {}, row.paper, math.nan, math.nan, None)
+        return Line(row.name, {}, row.paper, math.nan, math.nan, None)
     cells = {}
     for metric in trainings[0].metrics:
         own = scores_of(trainings, metric)
@@ -66,7 +64,6 @@ def _line(row: Row, trainings: Sequence[Measured], reference: Sequence[Measured]
     losses = [one.held_out_loss for one in trainings if one.held_out_loss]
     return Line(
         row.name,
-        "",
         cells,
         row.paper,
         float(np.mean([one.seconds_per_clip for one in trainings])),
@@ -87,7 +84,7 @@ def markdown(table: Table, lines: Sequence[Line], config: AblationConfig, num_cl
         cells = [_shown(line.cells[name]) if name in line.cells else "-" for name in metrics]
         cells += [f"{line.paper[name]:g}" if name in line.paper else "-" for name in paper]
         text.append(f"| {line.name} | " + " | ".join(cells) + " |")
-    text += ["", *(f"Not measured: {line.name}, {line.missing}." for line in lines if line.missing)]
+    text.append("")
     return "\n".join([*text, *_in_words(table, lines), ""])
 
 

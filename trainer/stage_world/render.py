@@ -13,7 +13,7 @@ from trainer.stage_world.clip import StageClip
 from trainer.stage_world.labels import camera_rays, centre_depth, intrinsics_px, person_masks, project_joints
 from trainer.stage_world.person import actor_cones
 from trainer.stage_world.photographer import FRAMINGS, PHOTOGRAPHERS, look
-from trainer.stage_world.reference import render_reference
+from trainer.stage_world.reference import ReferencePicture, render_reference
 from trainer.stage_world.shading import Shader, add_props, empty_scene_canvas, paint_cones, shade_background
 from trainer.stage_world.shadow import cast_shadow
 from trainer.stage_world.shot import Shot, plan_shot
@@ -50,13 +50,11 @@ def render_clip(
     )  # fmt: skip
     camera_from_world = look(shot.camera_path)
     rays = camera_rays(camera_from_world, shot.camera_path.focal_px, width, height, device)
-    reference_rgb, reference_mask = render_reference(
-        shot.actor, random_stream(seed, 4), width, height, rays.device, shot.scene.light
-    )
+    reference = _reference(shot, seed, width, height, rays.device)
     return StageClip(
         **_render(shot, rays),
-        reference_rgb=reference_rgb,
-        reference_mask=reference_mask,
+        reference_rgb=reference.rgb,
+        reference_mask=reference.mask,
         intrinsics_px=intrinsics_px(rays),
         camera_from_world=camera_from_world,
         caption=shot.caption,
@@ -66,6 +64,30 @@ def render_clip(
         seed=seed,
         fps=fps,
     )
+
+
+def render_person_picture(
+    seed: int,
+    *,
+    scale: int,
+    num_frames: int = 24,
+    width: int = 168,
+    height: int = 96,
+    fps: float = 8.0,
+    device: str | torch.device = "cpu",
+    textures: Literal["auto", "procedural"] = "auto",
+    **chosen,
+) -> ReferencePicture:
+    """The reference picture of the clip that `render_clip` renders of the same arguments, `scale` times as large."""
+    drawn = dict(action=None, photographer=None) | chosen
+    shot = plan_shot(seed, num_frames=num_frames, width=width, height=height, fps=fps, textures=textures, **drawn)
+    return _reference(shot, seed, width, height, torch.device(device), scale)
+
+
+def _reference(
+    shot: Shot, seed: int, width: int, height: int, device: torch.device, scale: int = 1
+) -> ReferencePicture:
+    return render_reference(shot.actor, random_stream(seed, 4), width, height, device, shot.scene.light, scale)
 
 
 def _render(shot: Shot, rays: Rays) -> dict[str, np.ndarray]:

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from animateanywhere.checkpoint import load_components, save_checkpoint
 from animateanywhere.errors import InputError
 from animateanywhere.model_folder import finished_model, read_info, refer_to
-from animateanywhere.models.frame_refiner import FrameRefiner, as_input, refine_frames, widths_of
+from animateanywhere.models.frame_refiner import FrameRefiner, as_input, person_input, refine_frames, widths_of
 from animateanywhere.pipeline import AnimateAnywherePipeline
 from tests.tiny import TINY_MODEL, random_inputs, tiny_components, tiny_pipeline
 
@@ -30,21 +30,27 @@ def pictures(count: int = 3, height: int = 32, width: int = 64, seed: int = 0) -
     return np.random.default_rng(seed).integers(0, 256, (count, height, width, 3), dtype=np.uint8)
 
 
+def moved_person(count: int = 3, height: int = 32, width: int = 64, seed: int = 7) -> np.ndarray:
+    """uint8 [N, H, W, 4] with every alpha."""
+    return np.random.default_rng(seed).integers(0, 256, (count, height, width, 4), dtype=np.uint8)
+
+
 def test_untrained_it_changes_nothing():
     clip = pictures()
-    assert np.array_equal(refine_frames(FrameRefiner(WIDTHS), clip, pictures(seed=1), pictures(seed=2)), clip)
+    made = refine_frames(FrameRefiner(WIDTHS), clip, pictures(seed=1), pictures(seed=2), moved_person())
+    assert np.array_equal(made, clip)
 
 
 @pytest.mark.parametrize("size", [(32, 64), (64, 32), (96, 168), (42, 26)])
 def test_any_even_size_is_kept(size):
     clip, shown, pose = (pictures(2, *size, seed=s) for s in range(3))
-    made = refine_frames(random_refiner(), clip, shown, pose)
+    made = refine_frames(random_refiner(), clip, shown, pose, moved_person(2, *size))
     assert made.shape == clip.shape and made.dtype == np.uint8 and not np.array_equal(made, clip)
 
 
-@pytest.mark.parametrize("changed", [0, 1, 2])
-def test_a_frame_follows_from_its_own_three_pictures_alone(changed):
-    refiner, parts = random_refiner(), [pictures(19, seed=s) for s in range(3)]
+@pytest.mark.parametrize("changed", [0, 1, 2, 3])
+def test_a_frame_follows_from_its_own_four_pictures_alone(changed):
+    refiner, parts = random_refiner(), [*(pictures(19, seed=s) for s in range(3)), moved_person(19)]
     before = refine_frames(refiner, *parts)
     parts[changed] = parts[changed].copy()
     parts[changed][10] = 255 - parts[changed][10]
@@ -57,7 +63,27 @@ def test_values_beyond_black_and_white_are_cut():
     refiner = FrameRefiner(WIDTHS)
     torch.nn.init.constant_(refiner.last.bias, 1.0)
     lighter = np.clip(pictures() + 127.5, 0, 255)
-    assert np.abs(refine_frames(refiner, pictures(), pictures(), pictures()) - lighter).max() <= 0.5
+    nobody = np.zeros_like(moved_person())
+    assert np.abs(refine_frames(refiner, pictures(), pictures(), pictures(), nobody) - lighter).max() <= 1.5
+
+
+@pytest.mark.parametrize("channel, expected", [(3, "laid"), (4, "shown")])
+def test_shares_lead_from_the_frame_to_the_person_laid_on_it_and_to_the_background(channel, expected):
+    refiner = FrameRefiner(WIDTHS)
+    with torch.no_grad():
+        refiner.last.bias.view(5, 4)[channel] = 0.5
+    clip, shown, person = pictures(seed=0), pictures(seed=1), moved_person()
+    alpha = person[..., 3:] / 255
+    ends = {"laid": person[..., :3] * alpha + clip * (1 - alpha), "shown": shown}
+    made = refine_frames(refiner, clip, shown, pictures(seed=2), person)
+    assert np.abs(made - (0.5 * clip + 0.5 * ends[expected])).max() <= 0.51
+
+
+def test_a_person_who_is_not_known_is_one_who_is_nowhere():
+    parts = random_refiner(), pictures(), pictures(seed=1), pictures(seed=2)
+    assert np.array_equal(refine_frames(*parts, None), refine_frames(*parts, np.zeros_like(moved_person())))
+    half = torch.tensor([1.0, 0.5, 0.0, 0.5]).view(1, 4, 1, 1)
+    assert person_input(half).flatten().tolist() == pytest.approx([0.0, -0.5, -1.0, 0.0])
 
 
 def test_its_sizes_are_told_by_its_tensors():
@@ -113,10 +139,14 @@ def test_its_weights_are_no_part_of_what_an_adapter_belongs_to(tmp_path):
 def test_a_clip_is_refined_unless_that_is_turned_off(tmp_path):
     pipeline = AnimateAnywherePipeline.from_model(str(refined_model(tmp_path)))
     inputs = random_inputs()
+    inputs = replace(inputs, person_frames=moved_person(*inputs.pose_frames.shape[:3]))
     decoded, refined = (pipeline(inputs, num_inference_steps=1, refine=refine) for refine in (False, True))
     shown = np.repeat(inputs.background_image[None], len(decoded), axis=0)
     assert not np.array_equal(decoded, refined)
-    assert np.array_equal(refined, refine_frames(pipeline.frame_refiner, decoded, shown, inputs.pose_frames))
+    assert np.array_equal(
+        refined, refine_frames(pipeline.frame_refiner, decoded, shown, inputs.pose_frames, inputs.person_frames)
+    )
+    assert not np.array_equal(refined, pipeline(replace(inputs, person_frames=None), num_inference_steps=1))
 
 
 @pytest.mark.parametrize("padding, refined", [("moved", True), ("repeat", False), ("zeros", False)])
@@ -138,6 +168,7 @@ def test_without_one_nothing_is_refined():
 def test_a_half_precision_one_works(tmp_path):
     components, _ = load_components(refined_model(tmp_path), torch.bfloat16)
     assert components.frame_refiner.last.weight.dtype == torch.bfloat16
-    made = refine_frames(components.frame_refiner, pictures(), pictures(seed=1), pictures(seed=2))
-    exact = refine_frames(random_refiner(), pictures(), pictures(seed=1), pictures(seed=2))
+    parts = pictures(), pictures(seed=1), pictures(seed=2), moved_person()
+    made = refine_frames(components.frame_refiner, *parts)
+    exact = refine_frames(random_refiner(), *parts)
     assert np.abs(made.astype(int) - exact).mean() < 2

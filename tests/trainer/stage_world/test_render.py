@@ -10,7 +10,7 @@ from trainer.stage_world import photographs
 from trainer.stage_world.actions import ACTIONS
 from trainer.stage_world.clip import StageClip
 from trainer.stage_world.photographer import PHOTOGRAPHERS
-from trainer.stage_world.render import render_clip
+from trainer.stage_world.render import render_clip, render_person_picture
 
 SEEDS = range(6)
 
@@ -138,6 +138,26 @@ def test_reference_shows_the_same_person_on_the_flat_canvas(seed):
     assert 0.82 < fill <= 1.0
     assert rows.min() > 0 and rows.max() < 63
     assert abs((columns.min() + columns.max() + 1) / 2 - 56) < 6 and abs((rows.min() + rows.max() + 1) / 2 - 32) < 5
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_person_s_picture_is_the_reference_only_larger(seed):
+    clip = small_clip(seed)
+    size = dict(num_frames=8, width=112, height=64, textures="procedural")
+    same, large = (render_person_picture(seed, scale=scale, **size) for scale in (1, 4))
+    assert np.array_equal(same.rgb, clip.reference_rgb) and np.array_equal(same.mask, clip.reference_mask)
+    shrunk = large.rgb.reshape(64, 4, 112, 4, 3).mean((1, 3))
+    assert np.abs(shrunk - same.rgb)[same.mask].mean() < 12 and np.allclose(large.joints[:, :2], 4 * same.joints[:, :2])
+    assert large.rgba.shape == (256, 448, 4) and np.array_equal(large.rgba[..., 3] > 0, large.mask)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_joints_of_the_person_s_picture_lie_in_the_person(seed):
+    picture = render_person_picture(seed, scale=3, num_frames=8, width=112, height=64, textures="procedural")
+    body = picture.joints[5:17]
+    assert picture.joints.shape == (133, 3) and (body[:, 2] == 1).all()
+    x, y = np.floor(body[:, :2]).astype(int).T
+    assert picture.mask[y, x].mean() > 0.9
 
 
 def test_bad_arguments_are_one_clear_line():
