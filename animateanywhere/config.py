@@ -117,8 +117,8 @@ class GenerateConfig:
     """How much of the background that the model was shown is laid back in where the clip still shows it, 0 (none) to
     1. Only for models whose background is moved for them."""
     refine: bool = True
-    """Draw every frame once more with the model's frame refiner, if it has one: it knows each frame's pose and sees the person's
-    picture moved by it. Without it and with background blend 0 the clip is what the networks of the paper made."""
+    """Draw every frame once more with the model's frame refiner, if it has one: it knows each frame's pose, and the person's
+    picture is moved by that and laid in. Without it and with background blend 0 the clip is what the networks of the paper made."""
     scheduler: Literal["ddim", "dpm"] = "dpm"
     """Sampler: DPM-Solver++ (fewer steps) or DDIM (deterministic reference)."""
     person: int = 0

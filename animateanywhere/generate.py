@@ -215,8 +215,8 @@ def generate(
         cancel=cancel,
     )
     if refined:
-        seen = "" if inputs.person_frames is None else ", beside the person's picture moved by the pose"
-        notes = (*notes, f"{model.name}'s frame refiner has drawn every frame once more{seen} (refine)")
+        laid = "" if inputs.person_frames is None else ", and the person's picture, moved by the pose, is laid into it"
+        notes = (*notes, f"{model.name}'s frame refiner has drawn every frame once more{laid} (refine)")
     video = VideoFrames(frames, model.fps)
     write_video(video, request.output, comment=_comment(request, model, seed) if config.metadata else None)
     seconds = time.monotonic() - started

@@ -9,11 +9,12 @@ import numpy as np
 
 from animateanywhere.cutout import CutOut, take_apart
 from animateanywhere.implied_camera import seen_body
-from animateanywhere.pose.sequence import PoseSequence
+from animateanywhere.pose.sequence import SEEN_CONFIDENCE, PoseSequence
 from animateanywhere.puppet import PuppetMotion, person_layers, puppet_motion
 
 _SHARPER = 1.2
 """The person's picture is kept this much larger than it is shown."""
+_FACE = slice(0, 3)
 
 
 def moved_person(
@@ -25,13 +26,18 @@ def moved_person(
     fps: float,
     person: int = 0,
 ) -> np.ndarray:
-    """uint8 [T, H, W, 4], straight alpha, for a clip of `size` (W, H); limbs that the picture does not show are missing.
+    """uint8 [T, H, W, 4], straight alpha, for a clip of `size` (W, H).
+
+    Missing are limbs that the picture does not show, and the head where the pose shows its other side: no face on a nape.
 
     `rgba` uint8 [H', W', 4] and `joints` float32 [133, 3] in its pixels, or None: as `cut_out_with_joints` gives them; `pose` in
     pixels of any picture. Raises InputError if the pose has no such person, or shows nobody whose size can be told.
     """
-    cutout, motion = puppet(rgba, joints, pose.contained_in(size).resampled(fps, num_frames), num_frames, person)
-    return np.stack(list(person_layers(cutout, motion, size, grey=False)))
+    pose = _held(pose.contained_in(size).resampled(fps, num_frames), num_frames)
+    cutout, motion = puppet(rgba, joints, pose, num_frames, person)
+    towards = _shows_face(seen_body(pose, person).confidence) & ~motion.from_behind
+    pictured = joints is None or bool(_shows_face(joints[None, :, 2])[0])
+    return np.stack(list(person_layers(cutout, motion, size, grey=False, heads=towards == pictured)))
 
 
 def puppet(
@@ -40,6 +46,11 @@ def puppet(
     """The same before it is drawn, of a pose that is in the clip's pixels and time."""
     motion = puppet_motion(seen_body(_held(pose, num_frames), person))
     return take_apart(rgba, joints, _SHARPER * float(motion.height_px.max())), motion
+
+
+def _shows_face(confidence: np.ndarray) -> np.ndarray:
+    """bool [T] of confidences [T, 133]: nose or eyes are seen."""
+    return (confidence[:, _FACE] >= SEEN_CONFIDENCE).any(1)
 
 
 def _held(pose: PoseSequence, num_frames: int) -> PoseSequence:

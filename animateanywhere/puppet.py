@@ -83,11 +83,12 @@ def puppet_motion(body: SeenBody) -> PuppetMotion:
 
 
 def person_layers(
-    cutout: CutOut, motion: PuppetMotion, size: tuple[int, int], grey: bool = True
+    cutout: CutOut, motion: PuppetMotion, size: tuple[int, int], grey: bool = True, heads: np.ndarray | None = None
 ) -> Iterator[np.ndarray]:
     """Yield uint8 [H, W, 4], one per frame of `motion`, for pictures of `size` (W, H): straight alpha, 0 around the person.
 
-    Bones that the cut-out's picture does not show are grey, or without `grey` missing; a soft shadow lies under the feet.
+    Bones that the cut-out's picture does not show are grey, or without `grey` missing; a soft shadow lies under the feet. `heads`
+    bool [T]: frames that show the head; None: all.
     """
     pieces = {piece.bone.name: piece for piece in cutout.pieces}
     unseen = _unseen(pieces) if grey else {}
@@ -100,7 +101,10 @@ def person_layers(
                 _placing(cutout, bone, joints, height, facing, motion.from_behind[frame]) for bone in BONES
             )
             grey = dict(unseen)
+            headless = heads is not None and not heads[frame]
             for bone in sorted(BONES, key=lambda bone: _nearness(bone, facing)):
+                if headless and bone.name == "head":
+                    continue
                 if _limb(bone) in grey:
                     _draw_grey(canvas, grey.pop(_limb(bone)), joints, height)
                 if bone.name in pieces:

@@ -22,6 +22,9 @@ _NUM_INPUTS = 13
 _OUTPUTS = (3, 1, 1)
 """Channels of what is added, and of the two shares; these are not limited to 0..1."""
 _BLOCKS = 2
+_LAID, _SOLID = 0.7, 0.5
+"""Share of the person's moved picture that is laid over what the network drew, and the alpha from which on: what stage world
+never showed it, such as a photograph's face, the network takes for a fault. Within stage world's people it costs nothing."""
 _AT_ONCE = 8
 """Frames of one call: more take memory and no less time."""
 
@@ -93,7 +96,8 @@ def refine_frames(
 ) -> np.ndarray:
     """A clip, the background shown and the drawn pose, all uint8 `[T, H, W, 3]` -> the clip drawn once more, alike.
 
-    `person`: uint8 `[T, H, W, 4]`, straight alpha; None: it is not known what the moved person looks like.
+    `person`: uint8 `[T, H, W, 4]`, straight alpha; None: it is not known what the moved person looks like. Where it is solid, it is
+    laid over what the network drew, by a share.
     """
     if person is None:
         person = np.zeros((*clip.shape[:3], 4), np.uint8)
@@ -102,8 +106,9 @@ def refine_frames(
         parts = [as_input(part[start : start + _AT_ONCE]) for part in (clip, shown, pose_frames)]
         parts.append(person_input(torch.from_numpy(person[start : start + _AT_ONCE]).permute(0, 3, 1, 2).float() / 255))
         made.append(refiner(*(part.to(refiner.device, refiner.last.weight.dtype) for part in parts)))
-    pixels = ((torch.cat(made).float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
-    return pixels.permute(0, 2, 3, 1).cpu().numpy()
+    drawn = ((torch.cat(made).float() + 1) * 127.5).clamp(0, 255).permute(0, 2, 3, 1).cpu().numpy()
+    share = _LAID * np.clip((person[..., 3:] / np.float32(255) - _SOLID) / (1 - _SOLID), 0, 1)
+    return np.rint(drawn + share * (person[..., :3] - drawn)).astype(np.uint8)
 
 
 def as_input(pictures: np.ndarray) -> torch.Tensor:

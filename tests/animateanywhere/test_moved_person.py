@@ -85,6 +85,18 @@ def test_head_and_shoulders_tell_how_tall_somebody_is(seen):
     assert np.mean(np.abs(np.log(ratios)) < np.log(1.5)) > 0.9
 
 
+@pytest.mark.parametrize("pictured", ["a face", "a nape"])
+def test_no_face_is_shown_on_a_nape_and_no_nape_for_a_face(pictured):
+    pose, joints = pose_of(stick_figure(8, speed=1.0, facing=0.0)), coco_of(joints_at())
+    joints[:3, 2] = float(pictured == "a face")
+    away = pose.confidence.copy()
+    away[4:, :, :3] = 0.0  # nose and eyes
+    head = pose.contained_in((160, 90)).joints_px[:, 0, :5].mean(1).astype(int)
+    layers = moved_person(paper_person(), joints, replace(pose, confidence=away), (160, 90), 8, 8.0)
+    shown = layers[np.arange(8), head[:, 1], head[:, 0], 3] > 200
+    assert shown.tolist() == [pictured == "a face"] * 4 + [pictured == "a nape"] * 4
+
+
 def test_a_head_alone_carries_its_body_below_it():
     pose = seen_only(pose_of(WALKER), (0, 1, 2, 3, 4))
     joints = puppet_motion(seen_body(pose)).joints

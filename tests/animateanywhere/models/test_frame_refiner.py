@@ -37,8 +37,17 @@ def moved_person(count: int = 3, height: int = 32, width: int = 64, seed: int = 
 
 def test_untrained_it_changes_nothing():
     clip = pictures()
-    made = refine_frames(FrameRefiner(WIDTHS), clip, pictures(seed=1), pictures(seed=2), moved_person())
-    assert np.array_equal(made, clip)
+    nobody = np.zeros_like(moved_person())
+    assert np.array_equal(refine_frames(FrameRefiner(WIDTHS), clip, pictures(seed=1), pictures(seed=2), nobody), clip)
+
+
+def test_the_person_s_picture_is_laid_in_where_it_is_solid():
+    clip, person = pictures(), moved_person()
+    person[0, ..., 3], person[1, ..., 3], person[2, ..., 3] = 255, 127, 191
+    made = refine_frames(FrameRefiner(WIDTHS), clip, pictures(seed=1), pictures(seed=2), person)
+    assert np.abs(made[0] - (0.3 * clip[0] + 0.7 * person[0, ..., :3])).max() <= 0.51
+    assert np.array_equal(made[1], clip[1])
+    assert np.abs(made[2] - (0.651 * clip[2] + 0.349 * person[2, ..., :3])).max() <= 1.0
 
 
 @pytest.mark.parametrize("size", [(32, 64), (64, 32), (96, 168), (42, 26)])
@@ -73,6 +82,7 @@ def test_shares_lead_from_the_frame_to_the_person_laid_on_it_and_to_the_backgrou
     with torch.no_grad():
         refiner.last.bias.view(5, 4)[channel] = 0.5
     clip, shown, person = pictures(seed=0), pictures(seed=1), moved_person()
+    person[..., 3] //= 2  # none of it is solid
     alpha = person[..., 3:] / 255
     ends = {"laid": person[..., :3] * alpha + clip * (1 - alpha), "shown": shown}
     made = refine_frames(refiner, clip, shown, pictures(seed=2), person)
