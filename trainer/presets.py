@@ -14,8 +14,9 @@ MINI_MODEL = ModelConfig(
     guidance_scale=1.5,
     background_padding="moved",
     background_blend=0.8,
-    limits="sharp people, what lies beyond the background's edges, things that pass at their own speed, faces, fingers, "
-    "more than one person; people of photographs come out small, soft and simplified",
+    limits="what lies beyond the background's edges, things that pass at their own speed, sides of the person that their picture "
+    "does not show, fingers, more than one person; people of photographs are small, and their own picture moved like a paper "
+    "figure",
 )
 
 BASE_5B = "zai-org/CogVideoX1.5-5B-I2V"
