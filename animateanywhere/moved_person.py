@@ -33,18 +33,16 @@ def moved_person(
     `rgba` uint8 [H', W', 4] and `joints` float32 [133, 3] in its pixels, or None: as `cut_out_with_joints` gives them; `pose` in
     pixels of any picture. Raises InputError if the pose has no such person, or shows nobody whose size can be told.
     """
-    pose = _held(pose.contained_in(size).resampled(fps, num_frames), num_frames)
-    cutout, motion = puppet(rgba, joints, pose, num_frames, person)
+    pose = held(pose.contained_in(size).resampled(fps, num_frames), num_frames)
+    cutout, motion = puppet(rgba, joints, pose, person)
     towards = _shows_face(seen_body(pose, person).confidence) & ~motion.from_behind
     pictured = joints is None or bool(_shows_face(joints[None, :, 2])[0])
     return np.stack(list(person_layers(cutout, motion, size, grey=False, heads=towards == pictured)))
 
 
-def puppet(
-    rgba: np.ndarray, joints: np.ndarray | None, pose: PoseSequence, num_frames: int, person: int
-) -> tuple[CutOut, PuppetMotion]:
+def puppet(rgba: np.ndarray, joints: np.ndarray | None, pose: PoseSequence, person: int) -> tuple[CutOut, PuppetMotion]:
     """The same before it is drawn, of a pose that is in the clip's pixels and time."""
-    motion = puppet_motion(seen_body(_held(pose, num_frames), person))
+    motion = puppet_motion(seen_body(pose, person))
     return take_apart(rgba, joints, _SHARPER * float(motion.height_px.max())), motion
 
 
@@ -53,7 +51,7 @@ def _shows_face(confidence: np.ndarray) -> np.ndarray:
     return (confidence[:, _FACE] >= SEEN_CONFIDENCE).any(1)
 
 
-def _held(pose: PoseSequence, num_frames: int) -> PoseSequence:
+def held(pose: PoseSequence, num_frames: int) -> PoseSequence:
     """`num_frames` frames; a pose that ends sooner stands still in its last frame."""
     held = np.minimum(np.arange(num_frames), pose.num_frames - 1)
     return replace(pose, joints_px=pose.joints_px[held], confidence=pose.confidence[held])

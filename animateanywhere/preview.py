@@ -14,7 +14,7 @@ from animateanywhere.cutout import CutOut
 from animateanywhere.errors import InputError
 from animateanywhere.geometry.camera_variants import CameraVariant, ImpliedCamera
 from animateanywhere.implied_camera import CameraReader, choose_variant, read_camera
-from animateanywhere.moved_person import puppet
+from animateanywhere.moved_person import held, puppet
 from animateanywhere.moving_background import lay_over
 from animateanywhere.place_relief import filmed_place
 from animateanywhere.pose.sequence import PoseSequence
@@ -88,7 +88,7 @@ def plan_draft(
         pose, person=person, reader=reader, num_frames=inputs.num_frames, fps=inputs.fps, prompt=prompt
     )
     chosen, notes = choose_variant(camera, variant, prompt)
-    cutout, motion = puppet(inputs.person, inputs.person_joints, pose, inputs.num_frames, person)
+    cutout, motion = puppet(inputs.person, inputs.person_joints, held(pose, inputs.num_frames), person)
     return Draft(camera, chosen, cutout, motion, inputs.background, (*camera.notes, *notes, *cutout.notes))
 
 
@@ -97,7 +97,8 @@ def person_in_place(inputs: PreviewInputs, person: int = 0) -> np.ndarray:
 
     Raises InputError if the pose has no such person, or shows nobody whose size can be told.
     """
-    cutout, motion = puppet(inputs.person, inputs.person_joints, _fitted(inputs), inputs.num_frames, person)
+    pose = held(_fitted(inputs), inputs.num_frames)
+    cutout, motion = puppet(inputs.person, inputs.person_joints, pose, person)
     shown = np.flatnonzero(motion.shown)
     if not len(shown):
         raise InputError("nobody is seen in the pose, so there is no place to put the person")

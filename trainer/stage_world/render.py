@@ -67,20 +67,10 @@ def render_clip(
 
 
 def render_person_picture(
-    seed: int,
-    *,
-    scale: int,
-    num_frames: int = 24,
-    width: int = 168,
-    height: int = 96,
-    fps: float = 8.0,
-    device: str | torch.device = "cpu",
-    textures: Literal["auto", "procedural"] = "auto",
-    **chosen,
+    seed: int, *, scale: int, width: int, height: int, device: str | torch.device = "cpu", **planned
 ) -> ReferencePicture:
-    """The reference picture of the clip that `render_clip` renders of the same arguments, `scale` times as large."""
-    drawn = dict(action=None, photographer=None) | chosen
-    shot = plan_shot(seed, num_frames=num_frames, width=width, height=height, fps=fps, textures=textures, **drawn)
+    """The reference picture of a seed's clip, `scale` times as large. `planned`: what else `plan_shot` takes."""
+    shot = plan_shot(seed, width=width, height=height, **planned)
     return _reference(shot, seed, width, height, torch.device(device), scale)
 
 

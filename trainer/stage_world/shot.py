@@ -31,8 +31,8 @@ def plan_shot(
     height: int,
     fps: float,
     textures: Literal["auto", "procedural"],
-    action: str | None,
-    photographer: str | None,
+    action: str | None = None,
+    photographer: str | None = None,
     framing: str | None = None,
     bow: bool = False,
 ) -> Shot:

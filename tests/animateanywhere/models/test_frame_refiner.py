@@ -73,7 +73,7 @@ def test_values_beyond_black_and_white_are_cut():
     torch.nn.init.constant_(refiner.last.bias, 1.0)
     lighter = np.clip(pictures() + 127.5, 0, 255)
     nobody = np.zeros_like(moved_person())
-    assert np.abs(refine_frames(refiner, pictures(), pictures(), pictures(), nobody) - lighter).max() <= 1.5
+    assert np.abs(refine_frames(refiner, pictures(), pictures(), pictures(), nobody) - lighter).max() <= 0.51
 
 
 @pytest.mark.parametrize("channel, expected", [(3, "laid"), (4, "shown")])

@@ -143,7 +143,7 @@ def test_reference_shows_the_same_person_on_the_flat_canvas(seed):
 @pytest.mark.parametrize("seed", range(4))
 def test_the_person_s_picture_is_the_reference_only_larger(seed):
     clip = small_clip(seed)
-    size = dict(num_frames=8, width=112, height=64, textures="procedural")
+    size = dict(num_frames=8, width=112, height=64, fps=8.0, textures="procedural")
     same, large = (render_person_picture(seed, scale=scale, **size) for scale in (1, 4))
     assert np.array_equal(same.rgb, clip.reference_rgb) and np.array_equal(same.mask, clip.reference_mask)
     shrunk = large.rgb.reshape(64, 4, 112, 4, 3).mean((1, 3))
@@ -153,7 +153,7 @@ def test_the_person_s_picture_is_the_reference_only_larger(seed):
 
 @pytest.mark.parametrize("seed", range(4))
 def test_the_joints_of_the_person_s_picture_lie_in_the_person(seed):
-    picture = render_person_picture(seed, scale=3, num_frames=8, width=112, height=64, textures="procedural")
+    picture = render_person_picture(seed, scale=3, num_frames=8, width=112, height=64, fps=8.0, textures="procedural")
     body = picture.joints[5:17]
     assert picture.joints.shape == (133, 3) and (body[:, 2] == 1).all()
     x, y = np.floor(body[:, :2]).astype(int).T
